@@ -1,0 +1,214 @@
+"""The regressor: backbone, global average pooling, one linear unit, target units.
+
+``prediction = m + s (W mean(A) + b)`` with feature maps A, target mean m and scale s. Everything between the
+file's numbers and the prediction in the target's unit is inside the module, so that its weights say it all.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Regressor", "TargetScaling"]
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ram.errors import ModelError, explained
+from ram.models.backbones import Backbone
+from ram.models.symmetry import Symmetry
+
+Inputs = Float[Tensor, "batch channel *space"]
+Parameters = Float[Tensor, "batch parameter"]
+
+
+@dataclass(frozen=True)
+class TargetScaling:
+    """How a target is standardised.
+
+    Parameters
+    ----------
+    name, unit
+        As in the data file.
+    mean, scale
+        Of the training part, in `unit`; of the natural logarithm where `log`.
+    log
+        Regress the logarithm: contributions are then factors.
+    """
+
+    name: str
+    unit: str
+    mean: float = 0.0
+    scale: float = 1.0
+    log: bool = False
+
+
+class Regressor(nn.Module):
+    """A net that ends in global average pooling and a linear unit and answers in the targets' units.
+
+    Parameters
+    ----------
+    backbone
+        From (batch, channel + coordinate, *space) to (batch, feature, *cells).
+    targets
+        One output each.
+    input_mean, input_scale
+        One number a channel: (x - mean) / scale is what the backbone sees. One scale per channel, not per pixel:
+        pixels that are constant in the training part would be blown up.
+    parameters
+        Names and units of scalar design parameters that join the GAP features at the linear unit.
+    parameter_mean, parameter_scale
+        One number a parameter.
+    coordinates
+        Shape (coordinate, *space): constant channels that tell the net where it is; never attributed.
+    symmetries
+        Group elements over whose views features are averaged in evaluation mode: A = mean_g g^-1 A(g x). The
+        result is an ordinary feature map, so every law of the map holds as it stands.
+    """
+
+    input_mean: Tensor
+    input_scale: Tensor
+    target_mean: Tensor
+    target_scale: Tensor
+    parameter_mean: Tensor
+    parameter_scale: Tensor
+    coordinates: Tensor
+
+    # Kept in float64 whatever the net's precision: at offset 2e5 float32 would round targets by 8e-3.
+    _double = ("target_mean", "target_scale", "parameter_mean", "parameter_scale")
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        targets: Sequence[TargetScaling],
+        input_mean: Sequence[float],
+        input_scale: Sequence[float],
+        parameters: dict[str, str] | None = None,
+        parameter_mean: Sequence[float] = (),
+        parameter_scale: Sequence[float] = (),
+        coordinates: Tensor | None = None,
+        symmetries: Sequence[Symmetry] = (),
+    ) -> None:
+        super().__init__()
+        parameters = parameters or {}
+        self.ndim = backbone.ndim
+        self.target_names = tuple(target.name for target in targets)
+        self.target_units = tuple(target.unit for target in targets)
+        self.target_log = tuple(target.log for target in targets)
+        self.parameter_names, self.parameter_units = tuple(parameters), tuple(parameters.values())
+        self.symmetries = tuple(symmetries)
+        self.backbone = backbone
+        self.head = nn.Linear(backbone.features + len(parameters), len(targets))
+        nn.init.zeros_(self.head.bias)
+        self.register_buffer("input_mean", torch.tensor(list(input_mean), dtype=torch.float32))
+        self.register_buffer("input_scale", torch.tensor(list(input_scale), dtype=torch.float32))
+        self.register_buffer("target_mean", torch.tensor([t.mean for t in targets], dtype=torch.float64))
+        self.register_buffer("target_scale", torch.tensor([t.scale for t in targets], dtype=torch.float64))
+        self.register_buffer("parameter_mean", torch.tensor(list(parameter_mean), dtype=torch.float64))
+        self.register_buffer("parameter_scale", torch.tensor(list(parameter_scale), dtype=torch.float64))
+        self.register_buffer("coordinates", torch.empty(0) if coordinates is None else coordinates)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:  # noqa: FBT001, FBT002 - torch's
+        kept = {name: getattr(self, name) for name in self._double}
+        result = super()._apply(fn, recurse)
+        for name, value in kept.items():
+            setattr(self, name, value.to(getattr(self, name).device))
+        return result
+
+    def features(self, x: Inputs) -> Float[Tensor, "batch feature *cells"]:
+        """Return the feature maps A of inputs in the file's units.
+
+        Raises
+        ------
+        ModelError
+            Where channels or sizes do not fit the net.
+        """
+        self._check(x)
+        if self.training or len(self.symmetries) < 2:
+            return self._features(x)
+        views = [element.undo(self._features(element.apply(x))) for element in self.symmetries]
+        return torch.stack(views).mean(dim=0)
+
+    def _features(self, x: Inputs) -> Float[Tensor, "batch feature *cells"]:
+        ones = (1,) * self.ndim
+        x = (x - self.input_mean.view(-1, *ones)) / self.input_scale.view(-1, *ones)
+        if self.coordinates.numel():
+            x = torch.cat([x, self.coordinates.to(x.dtype).expand(len(x), *self.coordinates.shape)], dim=1)
+        return self.backbone(x)  # type: ignore[no-any-return]
+
+    def standardised(
+        self, features: Float[Tensor, "batch feature *cells"], parameters: Parameters | None = None
+    ) -> Float[Tensor, "batch output"]:
+        """Return W mean(A) + b, the standardised prediction, in the net's own precision."""
+        pooled = features.flatten(2).mean(dim=2)  # (batch, feature)
+        if self.parameter_names:
+            pooled = torch.cat([pooled, self.standardised_parameters(parameters, like=pooled)], dim=1)
+        return self.head(pooled)  # type: ignore[no-any-return]
+
+    def standardised_parameters(self, parameters: Parameters | None, *, like: Tensor) -> Parameters:
+        """Return (p - mean) / scale, shape (batch, parameter), dtype and device of `like`."""
+        if parameters is None or parameters.shape != (len(like), len(self.parameter_names)):
+            got = "none" if parameters is None else "x".join(map(str, parameters.shape))
+            allowed = f"of shape ({len(like)}, {len(self.parameter_names)}): {', '.join(self.parameter_names)}"
+            raise ModelError(explained(where="regressor", what="the design parameters", allowed=allowed, got=got))
+        values = parameters.to(self.parameter_mean.device, torch.float64)
+        return ((values - self.parameter_mean) / self.parameter_scale).to(like.dtype)
+
+    def standardised_targets(self, targets: Float[Tensor, "batch output"]) -> Float[Tensor, "batch output"]:
+        """Return targets (float64, in their units, NaN where missing) as the net learns them."""
+        values = targets.to(torch.float64)
+        for column in (i for i, log in enumerate(self.target_log) if log):
+            values = values.clone()
+            values[:, column] = values[:, column].log()
+        return (values - self.target_mean) / self.target_scale
+
+    def destandardise(self, standardised: Float[Tensor, "batch output"]) -> Float[Tensor, "batch output"]:
+        """Return predictions in the targets' units, float64."""
+        values = self.target_mean + self.target_scale * standardised.double()
+        for column in (i for i, log in enumerate(self.target_log) if log):
+            values = values.clone()
+            values[:, column] = values[:, column].exp()
+        return values
+
+    def forward(self, x: Inputs, parameters: Parameters | None = None) -> Float[Tensor, "batch output"]:
+        """Return predictions in the targets' units, float64, shape (batch, output)."""
+        return self.destandardise(self.standardised(self.features(x), parameters))
+
+    @contextmanager
+    def single_view(self) -> Iterator[None]:
+        """Leave the averaging over symmetries out, for a quick look during training."""
+        kept, self.symmetries = self.symmetries, ()
+        try:
+            yield
+        finally:
+            self.symmetries = kept
+
+    def _check(self, x: Tensor) -> None:
+        channels = self.input_mean.numel()
+        if x.ndim != self.ndim + 2 or x.shape[1] != channels:
+            allowed = f"of shape (batch, {channels}, {self.ndim} space axes)"
+            raise ModelError(
+                explained(
+                    where="regressor",
+                    what="inputs",
+                    allowed=allowed,
+                    got="x".join(map(str, x.shape)),
+                    next_step="Give the data set that the net was trained on, or one made like it",
+                )
+            )
+        self.backbone.check_size(x.shape[2:])
+        if self.coordinates.numel() and self.coordinates.shape[1:] != x.shape[2:]:
+            allowed = f"of the size of the coordinate channels, {tuple(self.coordinates.shape[1:])}"
+            raise ModelError(
+                explained(
+                    where="regressor",
+                    what="inputs",
+                    allowed=allowed,
+                    got=tuple(x.shape[2:]),
+                    next_step="Train without coordinates, or on inputs of this size",
+                )
+            )

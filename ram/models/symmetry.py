@@ -1,0 +1,77 @@
+"""Symmetries that leave a target unchanged, acting on the last axes of inputs and feature maps alike.
+
+A data set declares them by name: ``rotate90`` (the last two axes), ``mirror`` and ``reverse`` (the last axis).
+Together they generate a group; ``rotate90`` and ``mirror`` give the eight symmetries of a square.
+"""
+
+from __future__ import annotations
+
+__all__ = ["SYMMETRIES", "Symmetry", "augment", "symmetry_group"]
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ram.errors import ModelError, explained, nearest
+
+SYMMETRIES = ("rotate90", "mirror", "reverse")
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """One element of the group: a mirror of the last axis, then quarter turns of the last two."""
+
+    quarter_turns: int = 0
+    mirrored: bool = False
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Return `x`, shape (..., [y,] x), mirrored and turned."""
+        if self.mirrored:
+            x = x.flip(-1)
+        return torch.rot90(x, self.quarter_turns, (-2, -1)) if self.quarter_turns else x
+
+    def undo(self, x: Tensor) -> Tensor:
+        """Return what `apply` would turn into `x`."""
+        if self.quarter_turns:
+            x = torch.rot90(x, -self.quarter_turns, (-2, -1))
+        return x.flip(-1) if self.mirrored else x
+
+
+def symmetry_group(names: Sequence[str], *, space: Sequence[int]) -> tuple[Symmetry, ...]:
+    """Return all elements of the group that `names` generate for inputs of size `space`; the identity first.
+
+    Raises
+    ------
+    ModelError
+        For an unknown name, or for quarter turns of a grid that is not square.
+    """
+    for name in names:
+        if name not in SYMMETRIES:
+            known = ", ".join(SYMMETRIES)
+            raise ModelError(
+                explained(
+                    where="symmetries", what="a symmetry", allowed=known, got=name, next_step=nearest(name, SYMMETRIES)
+                )
+            )
+    if "rotate90" in names and (len(space) < 2 or space[-1] != space[-2]):
+        got = " x ".join(map(str, space))
+        raise ModelError(explained(where="symmetries", what="inputs turned by 90 degrees", allowed="square", got=got))
+    mirrors = (False, True) if {"mirror", "reverse"} & set(names) else (False,)
+    turns = range(4) if "rotate90" in names else range(1)
+    return tuple(Symmetry(turn, mirrored) for mirrored in mirrors for turn in turns)
+
+
+def augment(
+    x: Float[Tensor, "batch channel *space"], group: Sequence[Symmetry], choice: Int[np.ndarray, " batch"]
+) -> Float[Tensor, "batch channel *space"]:
+    """Return `x` with the group element ``choice[i]`` applied to sample i; the memory format is kept."""
+    out = torch.empty_like(x)
+    for number, element in enumerate(group):
+        rows = torch.from_numpy(np.flatnonzero(choice == number)).to(x.device)
+        if rows.numel():
+            out[rows] = element.apply(x[rows])
+    return out
