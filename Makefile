@@ -65,7 +65,7 @@ bench: .venv/installed-dev  ## Time and memory of generation and of maps, printe
 	@for file in benchmarks/*.py; do $(ONE_THREAD) $(BIN)/python $$file; done
 
 docs: .venv/installed-docs  ## The pages in build/site.
-	$(BIN)/mkdocs build --quiet --strict --config-file docs/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 numbers: .venv/installed  ## Write the results of experiments/*.json into README.md.
 	$(BIN)/python docs/numbers.py
