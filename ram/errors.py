@@ -6,7 +6,16 @@ An inner function raises the bare reason; the public boundary adds where (file, 
 
 from __future__ import annotations
 
-__all__ = ["ConfigError", "DataError", "ModelError", "RamError", "SolverError", "explained", "nearest"]
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "ModelError",
+    "RamError",
+    "SolverError",
+    "TrainingError",
+    "explained",
+    "nearest",
+]
 
 import difflib
 from collections.abc import Iterable
@@ -30,6 +39,10 @@ class ModelError(RamError):
 
 class SolverError(RamError):
     """A physical model could not be solved; raised for one design, never hidden."""
+
+
+class TrainingError(RamError):
+    """A training went wrong on the way (a loss that is not finite); the last good checkpoint is kept."""
 
 
 def explained(*, where: str, what: str, allowed: str, got: object, next_step: str = "") -> str:

@@ -176,7 +176,11 @@ class Regressor(nn.Module):
 
     def forward(self, x: Inputs, parameters: Parameters | None = None) -> Float[Tensor, "batch output"]:
         """Return predictions in the targets' units, float64, shape (batch, output)."""
-        return self.destandardise(self.standardised(self.features(x), parameters))
+        return self.destandardise(self.standardised_prediction(x, parameters))
+
+    def standardised_prediction(self, x: Inputs, parameters: Parameters | None = None) -> Float[Tensor, "batch output"]:
+        """Return what training compares with `standardised_targets`, shape (batch, output)."""
+        return self.standardised(self.features(x), parameters)
 
     @contextmanager
     def single_view(self) -> Iterator[None]:

@@ -1,0 +1,1 @@
+"""How good predictions and maps are, in the target's unit."""

@@ -1,0 +1,81 @@
+"""How well maps agree with what physics says of the same samples."""
+
+from __future__ import annotations
+
+__all__ = ["rank_agreement", "summed_on_cells"]
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.stats import rankdata
+
+from ram.axes import Axis, overlap
+from ram.errors import DataError, explained
+
+
+def summed_on_cells(
+    values: Float[np.ndarray, "batch *space"], *, source: Sequence[Axis], cells: Sequence[Axis]
+) -> Float[np.ndarray, "batch *cells"]:
+    """Return values given on one grid summed on the cells of another; the total of each sample is kept.
+
+    >>> fine, coarse = Axis.uniform("x", "mm", size=4, step=1.0), Axis.uniform("x", "mm", size=2, step=2.0, start=0.5)
+    >>> summed_on_cells(np.array([[1.0, 2.0, 3.0, 4.0]]), source=[fine], cells=[coarse])
+    array([[3., 7.]])
+
+    Raises
+    ------
+    DataError
+        Where `values` do not lie on the axes of `source`, or the two grids differ in dimensions.
+    """
+    sizes = tuple(axis.size for axis in source)
+    if values.shape[1:] != sizes or len(source) != len(cells):
+        allowed = f"of shape (batch, {', '.join(map(str, sizes))}), with as many axes as the cells"
+        raise DataError(explained(where="localisation", what="values", allowed=allowed, got=values.shape))
+    for dimension, (fine, coarse) in enumerate(zip(source, cells, strict=True), start=1):
+        moved = np.moveaxis(values, dimension, -1) @ overlap(fine, coarse).T
+        values = np.moveaxis(moved, -1, dimension)
+    return values
+
+
+def rank_agreement(
+    maps: Float[np.ndarray, "batch *cells"],
+    truth: Float[np.ndarray, "batch *cells"],
+    *,
+    where: Bool[np.ndarray, "batch *cells"] | None = None,
+) -> Float[np.ndarray, " batch"]:
+    """Return Spearman's rank correlation between map and truth, sample by sample.
+
+    1: the map puts the cells in the same order as physics, from the most lowering to the most raising; 0: it
+    knows nothing of it. NaN for samples whose truth is not known, or where either is constant.
+
+    Parameters
+    ----------
+    maps, truth
+        Signed contributions on the same cells.
+    where
+        The cells that count, for instance those that hold material; all where it is None.
+
+    Source: Spearman 1904, doi:10.2307/1412159, with mean ranks for ties.
+
+    >>> rank_agreement(np.array([[1.0, 2.0, 3.0]]), np.array([[-5.0, 0.0, 90.0]]))
+    array([1.])
+
+    Raises
+    ------
+    DataError
+        Where the shapes differ.
+    """
+    if not maps.shape == truth.shape == (maps.shape if where is None else where.shape):
+        got = ", ".join(str(a.shape) for a in (maps, truth, where) if a is not None)
+        raise DataError(explained(where="localisation", what="map, truth and mask", allowed="of one shape", got=got))
+    used = np.ones(maps.shape, dtype=bool) if where is None else where
+    return np.array([_spearman(m[w], t[w]) for m, t, w in zip(maps, truth, used, strict=True)], dtype=np.float64)
+
+
+def _spearman(a: Float[np.ndarray, " cell"], b: Float[np.ndarray, " cell"]) -> float:
+    if a.size < 2 or not (np.all(np.isfinite(a)) and np.all(np.isfinite(b))):
+        return float("nan")
+    a, b = rankdata(a) - (a.size + 1) / 2, rankdata(b) - (b.size + 1) / 2
+    norm = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / norm) if norm > 0 else float("nan")

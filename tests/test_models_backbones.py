@@ -1,0 +1,101 @@
+"""Backbones: one code for 1D, 2D and 3D, cells that lie symmetrically, sizes that do not fit refused."""
+
+import pytest
+import torch
+
+from ram.errors import ConfigError, ModelError
+from ram.models.backbones import BACKBONES, build_backbone, parameter_count
+
+SIZES = {1: (32,), 2: (16, 24), 3: (8, 16, 8)}
+
+
+def build(name: str, ndim: int):
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        net = build_backbone(name, ndim=ndim, channels=2, widths=(4, 6), depth=2)
+    return _awake(net).double().eval()
+
+
+def _awake(net):
+    """Give norms that start at zero a value, so that every branch takes part."""
+    for module in net.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            torch.nn.init.constant_(module.weight, 0.7)
+            torch.nn.init.constant_(module.bias, 0.1)
+    return net
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_mirrored_input_gives_the_mirrored_features(name, ndim):
+    # Kernels are symmetrised: what is left is the layout of the cells, which must be symmetric.
+    net = build(name, ndim)
+    for module in net.modules():
+        if isinstance(module, (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)):
+            with torch.no_grad():
+                for axis in range(2, 2 + ndim):
+                    module.weight.copy_((module.weight + module.weight.flip(axis)) / 2)
+    x = torch.randn(2, 2, *SIZES[ndim], dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    features = net(x)
+    assert features.std() > 0.01
+    for axis in range(2, 2 + ndim):
+        torch.testing.assert_close(net(x.flip(axis)), features.flip(axis), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("name", "halvings"), [("plain", 2), ("resnet", 2), ("encoder-decoder", 1), ("small-field", 1)]
+)
+def test_cells_and_features_are_as_documented(name, halvings, ndim):
+    net = build(name, ndim)
+    features = net(torch.zeros(3, 2, *SIZES[ndim], dtype=torch.float64))
+    cells = tuple(size // 2**halvings for size in SIZES[ndim])
+    assert features.shape == (3, net.features, *cells)
+
+
+def test_the_small_field_is_small():
+    net = build_backbone("small-field", ndim=1, channels=1, widths=(4, 4, 4), depth=2).double().eval()
+    x = torch.randn(1, 1, 128, dtype=torch.float64, requires_grad=True)
+    _awake(net)(x)[0, :, 32].sum().backward()
+    seen = torch.nonzero(x.grad[0, 0]).flatten()
+    assert seen.max() - seen.min() + 1 == 4 + 2 * 2 * 2 * 3  # what the docstring promises
+
+
+def test_the_encoder_decoder_sees_far_and_keeps_fine_cells():
+    net = _awake(build_backbone("encoder-decoder", ndim=1, channels=1, widths=(4, 4, 4), depth=1).double()).eval()
+    x = torch.randn(1, 1, 64, dtype=torch.float64, requires_grad=True)
+    net(x)[0, :, 16].sum().backward()
+    assert torch.nonzero(x.grad[0, 0]).numel() > 28
+
+
+def test_parameters_are_counted_by_hand():
+    assert (
+        parameter_count(build_backbone("plain", ndim=1, channels=2, widths=(3,), depth=1, kernel=3))
+        == 2 * 3 * 4 + 2 * 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"name": "resnett"},
+            r"model.backbone: a backbone must be one of plain.* Got resnett. Did you mean 'resnet'\?",
+        ),
+        ({"kernel": 4}, r"model.kernel: a kernel must be odd and positive. Got 4."),
+        ({"widths": ()}, r"model.widths: widths and depth must be 1 or more. Got widths \[\], depth 1."),
+        ({"ndim": 4}, r"the number of space axes must be 1, 2 or 3. Got 4."),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    given = {"name": "resnet", "ndim": 2, "channels": 1, "widths": (4,), "depth": 1, "kernel": 3, **arguments}
+    with pytest.raises(ConfigError, match=message):
+        build_backbone(given.pop("name"), **given)
+
+
+def test_a_size_that_does_not_fit_is_named():
+    net = build_backbone("resnet", ndim=2, channels=1, widths=(4, 4, 4), depth=1)
+    with pytest.raises(
+        ModelError, match=r"an input must be 2 axes, each a multiple of 8. Got 20 x 64. Crop or resample"
+    ):
+        net.check_size((20, 64))
