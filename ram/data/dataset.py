@@ -1,0 +1,274 @@
+"""A data set as the user sees it: samples with names, units and axes, read from a file when asked for."""
+
+from __future__ import annotations
+
+__all__ = ["Dataset", "Sample", "open_dataset"]
+
+import functools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int64, UInt8
+from numpy.typing import ArrayLike, NDArray
+
+from ram.axes import Axis
+from ram.data.source import Source
+from ram.data.spec import PARTS
+from ram.errors import DataError, explained, nearest
+
+Selection = slice | Sequence[int] | NDArray[np.integer] | NDArray[np.bool_]
+
+
+def open_dataset(path: str | os.PathLike[str]) -> Dataset:
+    """Return the data set in a `ram-dataset/1` file; inputs and truth are read when they are asked for.
+
+    Raises
+    ------
+    DataError
+        The file is missing, no HDF5, of another schema, damaged, or leads to other files.
+
+    >>> data = open_dataset("wheel.h5")  # doctest: +SKIP
+    >>> data.subset("test")[:16].x().shape  # doctest: +SKIP
+    (16, 2, 64, 64)
+    """
+    source = Source(path)
+    return Dataset(source, np.arange(source.head.count))
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One sample. ``index`` is its row in the file; truth and regions are read when they are asked for."""
+
+    index: int
+    id: str
+    group: str
+    x: Float32[np.ndarray, " channel *space"] = field(repr=False)
+    targets: dict[str, float]
+    parameters: dict[str, float]
+    _source: Source = field(repr=False)
+
+    @functools.cached_property
+    def truth(self) -> dict[tuple[str, str], Float32[np.ndarray, "*space"]]:
+        """(target, kind) -> map, for those that were computed for this sample."""
+        kinds = [key for key in self._source.head.truth if self._has(f"truth/{key[0]}/{key[1]}")]
+        return {(target, kind): self._source.truth(target, kind, self._row)[0] for target, kind in kinds}
+
+    @functools.cached_property
+    def regions(self) -> UInt8[np.ndarray, "*space"] | None:
+        """Code of the region of each cell, or None where the file has no regions for this sample."""
+        stored = bool(self._source.head.regions) and self._has("regions")
+        return self._source.regions(self._row)[0] if stored else None
+
+    @property
+    def _row(self) -> Int64[np.ndarray, "1"]:
+        return np.array([self.index])
+
+    def _has(self, name: str) -> bool:
+        return bool(self._source.present(name, self._row)[0])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """A view of some samples of a file, in an order of its own.
+
+    It has a length, gives samples by position and pickles as path and rows, so that it serves as a map-style
+    data set for any loader. Every process opens the file for itself.
+    """
+
+    _source: Source
+    indices: Int64[np.ndarray, " sample"]
+
+    def __repr__(self) -> str:
+        """Return name, number of samples and what is regressed, on one line."""
+        targets = ", ".join(f"{name} ({unit})" for name, unit in self.targets.items())
+        return f"Dataset({str(self.path)!r}, {len(self)} samples, targets: {targets})"
+
+    def __len__(self) -> int:
+        return int(self.indices.size)
+
+    @overload
+    def __getitem__(self, item: int) -> Sample: ...
+    @overload
+    def __getitem__(self, item: Selection) -> Dataset: ...
+    def __getitem__(self, item: int | Selection) -> Sample | Dataset:
+        """Return one sample by position, or a view of those that a slice, positions or a mask select."""
+        if isinstance(item, (int, np.integer)):
+            return self._sample(int(item))
+        return Dataset(self._source, self.indices[self._positions(item)])
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self._sample(position) for position in range(len(self)))
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._source.path
+
+    @property
+    def name(self) -> str:
+        """Name of the data set."""
+        return self.attributes["name"]
+
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        """What the file says of itself: schema, name, source, licence, created_with, notes, axes, symmetries."""
+        return self._source.head.attributes
+
+    @property
+    def targets(self) -> dict[str, str]:
+        """Target -> unit."""
+        return dict(self._source.head.targets)
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Parameter -> unit."""
+        return dict(self._source.head.parameters)
+
+    @property
+    def channels(self) -> dict[str, str]:
+        """Channel -> unit, in the order of the input."""
+        return dict(self._source.head.channels)
+
+    @property
+    def truth_kinds(self) -> dict[tuple[str, str], str]:
+        """(target, kind) -> unit of the maps known from physics."""
+        return dict(self._source.head.truth)
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The input's grid in array order, without sample and channel."""
+        return self._source.head.axes
+
+    @property
+    def symmetries(self) -> tuple[str, ...]:
+        """Changes of the input that leave every target as it is."""
+        return tuple(self.attributes["symmetries"].split())
+
+    @property
+    def region_names(self) -> tuple[str, ...]:
+        """Names of the regions; the code of a region is its place here. Empty where there are none."""
+        return self._source.head.regions
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits."""
+        return self._source.head.splits
+
+    @property
+    def digest(self) -> str:
+        """32 hexadecimal digits that stand for the whole file: every value, unit and name in it."""
+        return self._source.head.digest
+
+    @property
+    def ids(self) -> NDArray[np.str_]:
+        """Id of each sample, shape (sample,)."""
+        return self._text_column("ids")
+
+    @property
+    def groups(self) -> NDArray[np.str_]:
+        """Group of each sample, shape (sample,); empty where none was given."""
+        return self._text_column("groups")
+
+    def x(self, rows: Selection | None = None) -> Float32[np.ndarray, "sample channel *space"]:
+        """Return inputs as a new array: of all samples, or of the positions in this view given by `rows`.
+
+        Raises
+        ------
+        DataError
+            A row is not what was written; the message names it.
+        """
+        return self._source.inputs(self.indices if rows is None else self.indices[self._positions(rows)])
+
+    def target_array(self, names: Sequence[str] | None = None) -> Float64[np.ndarray, "sample target"]:
+        """Return targets in their units, NaN where they were not measured; all of them without `names`."""
+        return self._columns("targets", self.targets, names)
+
+    def parameter_array(self, names: Sequence[str] | None = None) -> Float64[np.ndarray, "sample parameter"]:
+        """Return parameters in their units; all of them without `names`."""
+        return self._columns("parameters", self.parameters, names)
+
+    def truth_array(self, target: str, kind: str) -> Float32[np.ndarray, " sample *space"]:
+        """Return maps known from physics in ``truth_kinds[target, kind]``, NaN where they were not computed."""
+        self._check_known("truth", f"{target}/{kind}", ["/".join(key) for key in self.truth_kinds])
+        return self._source.truth(target, kind, self.indices)
+
+    def has_truth(self, target: str, kind: str) -> NDArray[np.bool_]:
+        """Say for each sample whether it has this map, without reading any."""
+        self._check_known("truth", f"{target}/{kind}", ["/".join(key) for key in self.truth_kinds])
+        return self._source.present(f"truth/{target}/{kind}", self.indices)
+
+    def regions_array(self) -> UInt8[np.ndarray, " sample *space"]:
+        """Return the code of the region of each cell, 255 where none is stored."""
+        self._check_known("the array", "regions", ["regions"] if self.region_names else [])
+        return self._source.regions(self.indices)
+
+    def reference_design(self) -> Float64[np.ndarray, " channel *space"] | None:
+        """Return the mean design that contributions in truth are against, or None."""
+        values: NDArray[np.float64] | None = self._source.head.columns.get("truth/reference")
+        return values
+
+    def split_array(self, split: str = "default") -> NDArray[np.str_]:
+        """Return the part of each sample: train, validation or test."""
+        self._check_known("the split", split, self.splits)
+        return np.asarray(np.array(PARTS)[self._column(f"splits/{split}")], dtype=np.str_)
+
+    def subset(self, part: str, *, split: str = "default") -> Dataset:
+        """Return the samples of one part of a split, in the order of this view.
+
+        Raises
+        ------
+        DataError
+            There is no such split or part.
+        """
+        self._check_known("the part of a split", part, PARTS)
+        return self[np.asarray(self.split_array(split) == part, dtype=np.bool_)]
+
+    def _sample(self, position: int) -> Sample:
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"{self.path}: position {position} of {len(self)} samples")
+        one = Dataset(self._source, self.indices[[position]])
+        return Sample(
+            index=int(one.indices[0]),
+            id=str(one.ids[0]),
+            group=str(one.groups[0]),
+            x=one.x()[0],
+            targets=dict(zip(self.targets, one.target_array()[0].tolist(), strict=True)),
+            parameters=dict(zip(self.parameters, one.parameter_array()[0].tolist(), strict=True)),
+            _source=self._source,
+        )
+
+    def _positions(self, selection: Selection) -> slice | NDArray[np.integer] | NDArray[np.bool_]:
+        if isinstance(selection, slice):
+            return selection
+        chosen = np.asarray(selection)
+        if chosen.dtype != np.bool_:
+            return chosen.astype(np.int64, casting="same_kind") if chosen.size else np.zeros(0, dtype=np.int64)
+        if chosen.shape != (len(self),):
+            raise IndexError(f"{self.path}: a mask of shape {chosen.shape} for {len(self)} samples")
+        return chosen
+
+    def _column(self, path: str) -> NDArray[np.generic]:
+        return np.asarray(self._source.head.columns[path][self.indices])
+
+    def _text_column(self, path: str) -> NDArray[np.str_]:
+        return np.char.decode(self._column(path).astype(np.bytes_), "utf-8")
+
+    def _columns(self, kind: str, known: Mapping[str, str], names: Sequence[str] | None) -> NDArray[np.float64]:
+        names = list(known) if names is None else list(names)
+        for name in names:
+            self._check_known(f"a name in {kind}", name, list(known))
+        columns: list[ArrayLike] = [self._column(f"{kind}/{name}") for name in names]
+        return np.stack(columns, axis=-1) if columns else np.zeros((len(self), 0))
+
+    def _check_known(self, what: str, name: str, known: Sequence[str]) -> None:
+        if name not in known:
+            allowed = f"one of {', '.join(known)}" if known else "left out, for the file has none"
+            raise DataError(
+                explained(
+                    where=str(self.path), what=what, allowed=allowed, got=repr(name), next_step=nearest(name, known)
+                )
+            )

@@ -1,0 +1,289 @@
+"""The file `ram-dataset/1`: what lies where, and how it is written.
+
+::
+
+    /inputs (sample, channel, *space) float32, contiguous     /channel, /channel_units, /<axis>, /<axis>_bounds
+    /ids /groups (sample)                                     /splits/<name> (sample): 0 train, 1 validation, 2 test
+    /targets/<name> /parameters/<name> (sample) float64       /truth/<target>/<kind> (sample, *space) float32
+    /regions (sample, *space) uint8                           /truth/reference (channel, *space) float64
+    /digests/<path>_xxh3 digest of the array at <path>: one a sample for inputs, truth and regions, else one in all
+
+Root attributes: schema, name, source, licence, created_with, notes, axes, symmetries.
+"""
+
+from __future__ import annotations
+
+__all__ = ["DatasetSpec", "Record", "digest_of", "digest_path", "write_dataset"]
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from ram.data.spec import PARTS, SCHEMA, DatasetSpec, Record
+from ram.errors import DataError, explained, nearest
+from ram.storage import atomic, hdf5, netcdf
+
+Array = NDArray[Any]
+_NO_REGION = 255
+
+
+def write_dataset(path: str | os.PathLike[str], spec: DatasetSpec, records: Iterable[Record]) -> Path:
+    """Write a data file from a stream of records; memory holds one record and the small columns.
+
+    The file appears under its name when it is whole; after any exception there is no trace of it. The same
+    specification and records give the same bytes.
+
+    Parameters
+    ----------
+    path
+        Where to; a file that stands there is replaced.
+    spec
+        What the data set declares, the number of records too.
+    records
+        In the order of the file.
+
+    Raises
+    ------
+    DataError
+        A record does not fit the specification (the message names its row and id), there are more or fewer
+        than ``spec.count``, or the disk is full.
+    """
+    _check_room(Path(path), spec)
+    with atomic.writing(path) as temporary, hdf5.create(temporary) as file:
+        writer = _Writer(file, spec, str(path))
+        for record in records:
+            writer.add(record)
+        writer.finish()
+    return Path(path)
+
+
+def digest_of(values: Array) -> int:
+    """Return the xxh3-64 digest of the bytes of an array, in row order.
+
+    >>> digest_of(np.arange(3.0)) == digest_of(np.arange(3.0)[:]) != digest_of(np.arange(1.0, 4.0))
+    True
+    """
+    return xxhash.xxh3_64_intdigest(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+
+
+def digest_path(path: str) -> str:
+    """Return where the digest of an array lies; a name of its own, for netCDF knows dimensions by their names.
+
+    >>> digest_path("targets/umbrella")
+    'digests/targets/umbrella_xxh3'
+    """
+    return f"digests/{path}_xxh3"
+
+
+class _Writer:
+    """Fills one open file; large arrays row by row, small ones at the end."""
+
+    def __init__(self, file: h5py.File, spec: DatasetSpec, path: str) -> None:
+        self._file, self._spec, self._path = file, spec, path
+        self._row = 0
+        self._rows_of_id: dict[str, int] = {}
+        self._groups: list[str] = []
+        self._columns = {
+            **{f"targets/{name}": np.full(spec.count, np.nan) for name in spec.targets},
+            **{f"parameters/{name}": np.full(spec.count, np.nan) for name in spec.parameters},
+            **{f"splits/{name}": np.zeros(spec.count, dtype=np.uint8) for name in spec.splits},
+        }
+        self._add_head()
+        self._large = self._add_large()
+        empty = {name: digest_of(np.full(array.shape[1:], array.fillvalue)) for name, array in self._large.items()}
+        self._digests = {name: np.full(spec.count, value, dtype=np.uint64) for name, value in empty.items()}
+
+    def add(self, record: Record) -> None:
+        """Write the next row."""
+        self._check(record)
+        self._rows_of_id[record.id] = self._row
+        self._groups.append(record.group)
+        for name, value in record.targets.items():
+            self._columns[f"targets/{name}"][self._row] = value
+        for name, value in record.parameters.items():
+            self._columns[f"parameters/{name}"][self._row] = value
+        for name in self._spec.splits:
+            self._columns[f"splits/{name}"][self._row] = PARTS.index(record.split[name])
+        for name, values in self._maps_of(record).items():
+            self._put(name, values)
+        self._row += 1
+
+    def finish(self) -> None:
+        """Write the small arrays and the digests."""
+        if self._row != self._spec.count:
+            self._refuse("the records", f"{self._spec.count} as declared", self._row)
+        file = self._file
+        netcdf.add_texts(file, "ids", list(self._rows_of_id), dims=("sample",))
+        netcdf.add_texts(file, "groups", self._groups, dims=("sample",))
+        for path, values in self._columns.items():
+            self._add_column(path, values)
+        for path, digests in self._digests.items():
+            netcdf.add_array(file, digest_path(path), digests, dims=("sample",))
+        for path in _small_arrays(file):
+            netcdf.add_array(file, digest_path(path), np.uint64(digest_of(file[path][()])), dims=())
+
+    def _add_head(self) -> None:
+        file, spec = self._file, self._spec
+        for name, text in _attributes(spec).items():
+            netcdf.set_text(file, name, text)
+        netcdf.add_dimension(file, "sample", size=spec.count)
+        netcdf.add_text_coordinate(file, "channel", list(spec.channels))
+        netcdf.add_texts(file, "channel_units", list(spec.channels.values()), dims=("channel",))
+        netcdf.add_dimension(file, "bound", size=2)
+        for axis in spec.axes:
+            scale = netcdf.add_coordinate(file, axis.name, axis.centres, unit=axis.unit, long_name=axis.long_name)
+            netcdf.set_text(scale, "bounds", f"{axis.name}_bounds")
+            bounds = np.stack([axis.edges[:-1], axis.edges[1:]], axis=-1)  # (cells, 2)
+            netcdf.add_array(file, f"{axis.name}_bounds", bounds, dims=(axis.name, "bound"))
+        if spec.reference is not None:
+            dims = ("channel", *(axis.name for axis in spec.axes))
+            netcdf.add_array(file, "truth/reference", np.asarray(spec.reference, dtype=np.float64), dims=dims)
+
+    def _add_large(self) -> dict[str, h5py.Dataset]:
+        """Declare the arrays with one row a sample; contiguous inputs can be memory-mapped."""
+        file, spec = self._file, self._spec
+        space = tuple(axis.name for axis in spec.axes)
+        shape = (spec.count, *spec.space)
+        units = set(spec.channels.values())
+        inputs = netcdf.add_contiguous(
+            file,
+            "inputs",
+            (spec.count, *spec.input_shape),
+            dtype="<f4",
+            dims=("sample", "channel", *space),
+            unit=units.pop() if len(units) == 1 else "",
+        )
+        large = {"inputs": inputs}
+        for (target, kind), unit in spec.truth.items():
+            large[f"truth/{target}/{kind}"] = netcdf.add_chunked(
+                file, f"truth/{target}/{kind}", shape, dtype="<f4", dims=("sample", *space), missing=np.nan, unit=unit
+            )
+        if spec.regions:
+            large["regions"] = netcdf.add_chunked(
+                file, "regions", shape, dtype="u1", dims=("sample", *space), missing=_NO_REGION
+            )
+            netcdf.set_flags(large["regions"], spec.regions)
+        return large
+
+    def _add_column(self, path: str, values: Array) -> None:
+        kind, name = path.split("/")
+        if kind == "splits":
+            netcdf.set_flags(netcdf.add_array(self._file, path, values, dims=("sample",)), PARTS)
+            return
+        unit = (self._spec.targets if kind == "targets" else self._spec.parameters)[name]
+        netcdf.add_array(self._file, path, values, dims=("sample",), unit=unit or "1", missing=np.nan)
+
+    def _maps_of(self, record: Record) -> dict[str, Array]:
+        """Return the large arrays of a record, those that were not computed left out."""
+        maps: dict[str, Array] = {"inputs": np.asarray(record.x, dtype=np.float32)}
+        for (target, kind), values in record.truth.items():
+            known = np.asarray(values, dtype=np.float32)
+            if not np.all(np.isnan(known)):
+                maps[f"truth/{target}/{kind}"] = known
+        if record.regions is not None:
+            maps["regions"] = np.asarray(record.regions, dtype=np.uint8)
+        return maps
+
+    def _put(self, name: str, values: Array) -> None:
+        self._large[name][self._row] = values
+        self._digests[name][self._row] = digest_of(values)
+
+    def _check(self, record: Record) -> None:
+        spec = self._spec
+        if self._row >= spec.count:
+            self._refuse("the records", f"{spec.count} as declared", "more")
+        self._check_id(record.id)
+        self._check_shape("x", record.x, spec.input_shape)
+        self._check_known("a target", record.targets, spec.targets)
+        self._check_known("a parameter", record.parameters, spec.parameters)
+        self._check_known("a truth", record.truth, spec.truth)
+        for name in spec.parameters:
+            if name not in record.parameters:
+                self._refuse(f"parameter {name!r}", "given for every sample", "none")
+        for name in spec.splits:
+            part = record.split.get(name)
+            if part not in PARTS:
+                self._refuse(f"split {name!r}", f"one of {', '.join(PARTS)}", repr(part))
+        for (target, kind), values in record.truth.items():
+            self._check_shape(f"truth {target}/{kind}", values, spec.space)
+        self._check_regions(record.regions)
+
+    def _check_id(self, name: str) -> None:
+        if not name or "\x00" in name:
+            self._refuse("the id", "a text without zero bytes, not empty", repr(name))
+        if name in self._rows_of_id:
+            self._refuse("the id", "unique", f"{name!r}, which row {self._rows_of_id[name]} has too")
+
+    def _check_shape(self, what: str, values: Array, shape: tuple[int, ...]) -> None:
+        if np.shape(values) != shape:
+            self._refuse(what, f"of shape {shape}", np.shape(values))
+        if np.asarray(values).dtype.kind not in "fiub":
+            self._refuse(what, "real numbers", np.asarray(values).dtype)
+
+    def _check_known(self, what: str, given: Mapping[Any, object], known: Mapping[Any, str]) -> None:
+        for key in given:
+            if key not in known:
+                words = ["/".join(word) if isinstance(word, tuple) else word for word in known]
+                word = "/".join(key) if isinstance(key, tuple) else key
+                self._refuse(what, f"one of {', '.join(words) or 'none'}", repr(word), nearest(word, words))
+
+    def _check_regions(self, regions: Array | None) -> None:
+        if regions is None:
+            return
+        self._check_shape("regions", regions, self._spec.space)
+        highest = int(np.max(regions))
+        if highest >= len(self._spec.regions) or int(np.min(regions)) < 0:
+            self._refuse("the code of a region", f"0 to {len(self._spec.regions) - 1}", highest)
+
+    def _refuse(self, what: str, allowed: str, got: object, next_step: str = "") -> None:
+        where = f"{self._path} row {self._row}"
+        raise DataError(explained(where=where, what=what, allowed=allowed, got=got, next_step=next_step))
+
+
+def _attributes(spec: DatasetSpec) -> dict[str, str]:
+    return {
+        "schema": SCHEMA,
+        "name": spec.name,
+        "source": spec.source,
+        "licence": spec.licence,
+        "created_with": spec.created_with,
+        "notes": spec.notes,
+        "axes": " ".join(axis.name for axis in spec.axes),
+        "symmetries": " ".join(spec.symmetries),
+    }
+
+
+def _small_arrays(file: h5py.File) -> list[str]:
+    """Return the paths of the arrays that get one digest in all, in the order of the file."""
+    paths: list[str] = []
+
+    def visit(path: str, thing: h5py.Group | h5py.Dataset) -> None:
+        bare = isinstance(thing, h5py.Group) or path in ("sample", "bound")
+        if not bare and not path.startswith("digests/") and digest_path(path) not in file:
+            paths.append(path)
+
+    file.visititems(visit)
+    return sorted(paths)
+
+
+def _check_room(path: Path, spec: DatasetSpec) -> None:
+    """Refuse before the first byte where the inputs alone do not fit on the disk."""
+    needed = 4 * spec.count * int(np.prod(spec.input_shape))
+    free = shutil.disk_usage(path.resolve().parent).free if path.resolve().parent.is_dir() else needed
+    if free < needed:
+        raise DataError(
+            explained(
+                where=str(path),
+                what="the disk",
+                allowed=f"free by at least {needed:,} bytes",
+                got=f"{free:,} bytes",
+                next_step="Make room, choose another folder, or ask for fewer samples",
+            )
+        )

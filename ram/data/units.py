@@ -1,0 +1,79 @@
+"""Units, parsed in one place."""
+
+from __future__ import annotations
+
+__all__ = ["checked_unit", "compatible", "convert"]
+
+import functools
+from typing import Any
+
+import pint
+from numpy.typing import NDArray
+
+from ram.errors import DataError, explained
+
+
+def checked_unit(text: str, *, where: str) -> str:
+    """Return `text` where it is a unit, ``"1"`` for an empty one.
+
+    Raises
+    ------
+    DataError
+        It is no unit; the message begins with `where`.
+
+    >>> checked_unit("Hz/mm", where="targets.umbrella")
+    'Hz/mm'
+    """
+    try:
+        _unit(text)
+    except Exception as error:  # pint raises a dozen kinds, from undefined names to tokenizer errors
+        raise DataError(
+            explained(
+                where=where,
+                what="the unit",
+                allowed="one that pint knows, such as Hz, mm, kg, Hz/mm, or 1 where there is none",
+                got=repr(text),
+            )
+        ) from error
+    return text or "1"
+
+
+def compatible(unit: str, other: str) -> bool:
+    """Whether values in `unit` can be given in `other`.
+
+    >>> compatible("Hz", "kHz"), compatible("Hz", "mm")
+    (True, False)
+    """
+    return bool(_unit(unit).is_compatible_with(_unit(other)))
+
+
+def convert(values: NDArray[Any], *, unit: str, to: str) -> NDArray[Any]:
+    """Return `values` given in `unit` as values in `to`; the same array where the units are equal.
+
+    >>> import numpy as np
+    >>> convert(np.array([1.5]), unit="kHz", to="Hz")
+    array([1500.])
+
+    Raises
+    ------
+    DataError
+        The units do not fit.
+    """
+    if unit == to:
+        return values
+    if not compatible(unit, to):
+        raise DataError(
+            explained(where=f"unit {unit!r}", what="it", allowed=f"convertible to {to!r}", got="another dimension")
+        )
+    converted: NDArray[Any] = _registry().Quantity(values, _unit(unit)).to(_unit(to)).magnitude
+    return converted
+
+
+@functools.cache
+def _registry() -> pint.UnitRegistry[Any]:
+    return pint.UnitRegistry(autoconvert_offset_to_baseunit=True, on_redefinition="raise")
+
+
+@functools.cache
+def _unit(text: str) -> pint.Unit:
+    return _registry().Unit("" if text in ("", "1") else text)
