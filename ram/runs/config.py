@@ -1,0 +1,216 @@
+"""An experiment: one TOML file that says everything a run depends on, besides the data.
+
+Keys are checked strictly; an unknown or mistyped one names the nearest right one. A run keeps the config with
+every default written out.
+"""
+
+from __future__ import annotations
+
+__all__ = ["DataConfig", "Experiment", "ExplainConfig", "ModelConfig", "TrainingConfig", "load_experiment"]
+
+import copy
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from ram.errors import ConfigError, explained, nearest
+
+
+def _tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
+Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_tuple), Field(min_length=1)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DataConfig(_Section):
+    """Where the data are and what is regressed."""
+
+    file: str = Field(description="The data file, relative to this config")
+    targets: Names = Field(min_length=1, description="Targets to regress; all at once by one net")
+    units: dict[str, str] = Field(default_factory=dict, description="Unit wanted for a target; the file's if not said")
+    log_targets: Names = Field(default=(), description="Targets regressed in the logarithm: contributions are factors")
+    parameters: Names = Field(default=(), description="Scalar design parameters that join at the linear unit")
+    split: str = Field(default="default", description="Which of the file's splits is used")
+
+
+class ModelConfig(_Section):
+    """The net: backbone, global average pooling, linear unit."""
+
+    backbone: str = Field(default="resnet", description="plain, resnet, encoder-decoder or small-field")
+    widths: Widths = Field(default=(24, 64, 128), description="Feature maps of each stage; each halves the grid once")
+    depth: Positive = Field(default=1, description="Convolutions or blocks of each stage")
+    kernel: Positive = Field(default=3, description="Width of the convolutions, odd")
+    coordinates: Names = Field(default=(), description="Coordinate channels: names of axes, or radius")
+    symmetry_average: bool = Field(
+        default=False, description="Average features over the data set's symmetries when evaluating"
+    )
+
+
+class TrainingConfig(_Section):
+    """How the weights are found."""
+
+    epochs: Positive = Field(default=30)
+    batch_size: Positive = Field(default=64)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=0.02, ge=0)
+    warmup_epochs: float = Field(default=1.0, ge=0, description="Epochs over which the learning rate rises from 0")
+    gradient_clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient")
+    loss: Literal["huber", "squared"] = Field(default="huber", description="On standardised targets")
+    patience: int = Field(default=0, ge=0, description="Stop after this many epochs without gain; 0: never")
+    augment: bool = Field(default=True, description="Apply the symmetries that the data set declares")
+    threads: Positive = Field(default=2, description="Threads of torch; results repeat to the bit for the same number")
+    device: Literal["cpu", "cuda", "mps", "auto"] = Field(default="cpu")
+    precision: Literal["32-true", "bf16-mixed", "64-true"] = Field(default="32-true")
+    channels_last: bool = Field(default=True, description="Memory layout of 2D and 3D inputs: faster on CPUs")
+
+
+class ExplainConfig(_Section):
+    """Which maps a run stores."""
+
+    samples: Positive = Field(default=12, description="Samples of the test part whose maps are stored and shown")
+    reference: Literal["baseline", "train-mean", "train-mean-design"] = Field(default="train-mean")
+
+
+class Experiment(_Section):
+    """One experiment, complete."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="Names the run's folder")
+    seed: int = Field(default=0, ge=0)
+    data: DataConfig
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    explain: ExplainConfig = Field(default_factory=ExplainConfig)
+
+
+def load_experiment(
+    source: str | Path | Mapping[str, Any] | Experiment, *, overrides: Sequence[str] = ()
+) -> Experiment:
+    """Return the experiment in a TOML file (or in a mapping), with ``section.key=value`` overrides applied.
+
+    The data file's path is made absolute: it is given relative to the config.
+
+    Raises
+    ------
+    ConfigError
+        Where the file is missing or not TOML, or a key or value is not allowed.
+    """
+    if isinstance(source, Experiment):
+        return _validated({**source.model_dump()}, where=f"experiment {source.name}", overrides=overrides)
+    if isinstance(source, Mapping):
+        return _validated(copy.deepcopy(dict(source)), where="experiment", overrides=overrides)
+    path = Path(source)
+    content = _read(path)
+    data = content.get("data")
+    if isinstance(data, dict) and isinstance(data.get("file"), str):
+        data["file"] = str((path.resolve().parent / data["file"]).resolve())
+    return _validated(content, where=str(source), overrides=overrides)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = nearest(path.name, [other.name for other in path.parent.glob("*.toml")])
+        raise ConfigError(
+            explained(where=str(path), what="an experiment", allowed="a TOML file", got="no such file", next_step=near)
+        ) from None
+    except IsADirectoryError:
+        raise ConfigError(
+            explained(where=str(path), what="an experiment", allowed="a TOML file", got="a folder")
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            explained(
+                where=str(path),
+                what="an experiment",
+                allowed="valid TOML",
+                got=f"'{error}'",
+                next_step="Mend the line named",
+            )
+        ) from None
+
+
+def _validated(content: dict[str, Any], *, where: str, overrides: Sequence[str]) -> Experiment:
+    for override in overrides:
+        _set(content, override)
+    try:
+        return Experiment.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(_paragraph(where, error.errors()[0])) from None
+
+
+def _set(content: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    *sections, last = key.strip().split(".")
+    if not equals or not last:
+        raise ConfigError(
+            explained(
+                where=f"--set {override}",
+                what="an override",
+                allowed="section.key=value",
+                got=override,
+                next_step="For example --set training.epochs=50",
+            )
+        )
+    for section in sections:
+        content = content.setdefault(section, {})
+        if not isinstance(content, dict):
+            raise ConfigError(
+                explained(where=f"--set {override}", what=f"'{section}'", allowed="a section", got="a value")
+            )
+    content[last] = _value(text.strip())
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _paragraph(where: str, error: ErrorDetails) -> str:
+    path = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        allowed = _fields_at(error["loc"][:-1])
+        step = nearest(str(error["loc"][-1]), allowed)
+        return explained(
+            where=where, what="a key", allowed=f"one of {', '.join(allowed)}", got=f"'{path}'", next_step=step
+        )
+    if error["type"] == "missing":
+        return explained(
+            where=where, what=f"'{path}'", allowed="given", got="nothing", next_step=_description(error["loc"])
+        )
+    allowed = error["msg"].removeprefix("Input should be ").removeprefix("Value should ").rstrip(".")
+    return explained(
+        where=where, what=f"'{path}'", allowed=allowed, got=repr(error["input"]), next_step=_description(error["loc"])
+    )
+
+
+def _section_at(location: Iterable[int | str]) -> type[BaseModel]:
+    model: type[BaseModel] = Experiment
+    for part in location:
+        annotation = model.model_fields[str(part)].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return model
+
+
+def _fields_at(location: Sequence[int | str]) -> list[str]:
+    return list(_section_at(location).model_fields)
+
+
+def _description(location: Sequence[int | str]) -> str:
+    named = [part for part in location if isinstance(part, str)]
+    field = _section_at(named[:-1]).model_fields.get(named[-1]) if named else None
+    return (field.description or "") if field else ""
