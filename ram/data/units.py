@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["checked_unit", "compatible", "convert"]
+__all__ = ["checked_unit", "compatible", "convert", "factor"]
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pint
+import numpy as np
 from numpy.typing import NDArray
 
 from ram.errors import DataError, explained
+
+if TYPE_CHECKING:
+    import pint
 
 
 def checked_unit(text: str, *, where: str) -> str:
@@ -69,8 +72,31 @@ def convert(values: NDArray[Any], *, unit: str, to: str) -> NDArray[Any]:
     return converted
 
 
+def factor(unit: str, *, to: str) -> float:
+    """Return by what values in `unit` are multiplied to give them in `to`.
+
+    >>> factor("kHz", to="Hz")
+    1000.0
+
+    Raises
+    ------
+    DataError
+        The units do not fit, or have different zeros (degC and K).
+    """
+    zero, one = convert(np.array([0.0, 1.0]), unit=unit, to=to)
+    if zero != 0.0:
+        raise DataError(
+            explained(
+                where=f"unit {unit!r}", what="it", allowed=f"a multiple of {to!r}", got="a unit with another zero"
+            )
+        )
+    return float(one)
+
+
 @functools.cache
 def _registry() -> pint.UnitRegistry[Any]:
+    import pint  # takes 0.4 s
+
     return pint.UnitRegistry(autoconvert_offset_to_baseunit=True, on_redefinition="raise")
 
 

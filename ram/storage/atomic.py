@@ -96,7 +96,7 @@ def _trouble(target: Path, error: OSError) -> str:
         what="the file",
         allowed="writable as a whole",
         got=f"'{error.strerror or error}' with {_free_bytes(target.parent)} bytes free",
-        next_step="Make room or choose another folder; what stood under this name before is not damaged",
+        next_step="Make room or choose another folder; nothing half-written is left behind",
     )
 
 
