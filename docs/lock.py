@@ -16,7 +16,8 @@ def main() -> None:
     """Freeze the environment of this interpreter, the package itself left out."""
     command = [sys.executable, "-m", "pip", "freeze", "--all", "--exclude-editable", "--exclude", "pip"]
     frozen = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-    lines = sorted((line.split("+")[0] for line in frozen if "==" in line), key=lambda line: line.split("==")[0].lower())
+    pinned = [line.split("+")[0].split("==") for line in frozen if "==" in line]
+    lines = [f"{name}=={version}" for name, version in sorted(pinned, key=lambda pin: pin[0].lower())]
     Path("constraints.txt").write_text(HEADER + "\n".join(lines) + "\n", encoding="utf-8")
 
 

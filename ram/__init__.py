@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ram.axes import Axis
     from ram.data.dataset import Dataset, Sample, open_dataset
-    from ram.errors import ConfigError, DataError, ModelError, RamError, SolverError
+    from ram.errors import ConfigError, DataError, ModelError, RamError, SolverError, TrainingError
     from ram.maps.explain import METHODS, explain
     from ram.maps.regression_map import RegressionMap
     from ram.models.regressor import Regressor
     from ram.runs.run import Run, open_run
-    from ram.training import train
+    from ram.training.train import train
     from ram.views.report import write_report
 
 __version__ = "0.1.0"
@@ -37,6 +37,7 @@ __all__ = [
     "Run",
     "Sample",
     "SolverError",
+    "TrainingError",
     "__version__",
     "explain",
     "open_dataset",
@@ -58,10 +59,11 @@ _HOMES = {
     "Run": "ram.runs.run",
     "Sample": "ram.data.dataset",
     "SolverError": "ram.errors",
+    "TrainingError": "ram.errors",
     "explain": "ram.maps.explain",
     "open_dataset": "ram.data.dataset",
     "open_run": "ram.runs.run",
-    "train": "ram.training",
+    "train": "ram.training.train",
     "write_report": "ram.views.report",
 }
 

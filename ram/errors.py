@@ -54,6 +54,8 @@ def explained(*, where: str, what: str, allowed: str, got: object, next_step: st
 Leave the row out or declare it as missing.'
     """
     text = f"{where}: {what} must be {allowed}. Got {got}."
+    if next_step.endswith("?"):
+        return f"{text} {next_step}"
     return f"{text} {next_step.rstrip('.')}." if next_step else text
 
 

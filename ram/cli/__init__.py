@@ -30,7 +30,7 @@ app.add_typer(data.app, name="data")
 run.add_to(app)
 
 
-def _print_version(*, asked: bool) -> None:
+def _print_version(asked: bool) -> None:  # noqa: FBT001  the shell calls it
     if asked:
         import ram
 
@@ -41,12 +41,10 @@ def _print_version(*, asked: bool) -> None:
 @app.callback()
 def _options(
     *,
-    version: Annotated[  # noqa: ARG001  the callback below answers it
-        bool, typer.Option("--version", help="Print the version.", callback=lambda value: _print_version(asked=value), is_eager=True)
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
-    debug: Annotated[  # noqa: ARG001  main() answers it, wherever it stands
-        bool, typer.Option("--debug", help="Show the traceback of an error. May stand anywhere.")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. May stand anywhere.")] = False,
 ) -> None:
     """Options of all commands."""
 

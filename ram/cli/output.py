@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-__all__ = ["explain_failure", "say", "say_json", "say_table"]
+__all__ = ["AsJson", "as_csv", "explain_failure", "say", "say_json", "say_table"]
 
+import csv
+import io
 import json
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
-from ram.errors import RamError, SolverError
+from ram.errors import RamError, SolverError, TrainingError
+
+# A pipe has no width; a table must not lose its columns there.
+_WIDTH_OF_A_FILE = 240
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of text.")]
 
 
 def _console(*, to_errors: bool = False) -> Console:
     # Made for each use: a test or a caller may have put another stream in place of standard output.
-    return Console(stderr=to_errors, highlight=False, markup=False, emoji=False)
+    console = Console(stderr=to_errors, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _WIDTH_OF_A_FILE
+    return console
 
 
 def say(text: str) -> None:
@@ -28,12 +40,12 @@ def say(text: str) -> None:
 
 def say_json(value: object) -> None:
     """Print `value` as JSON; a number that is not finite, which JSON lacks, becomes null."""
-    sys.stdout.write(json.dumps(_plain(value), indent=2, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(_plain(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def say_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table: the first column is text, the others are numbers, aligned to the right."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=title, title_justify="left", title_style="", box=None, pad_edge=False)
     for place, column in enumerate(columns):
         table.add_column(column, justify="right" if place else "left", no_wrap=True)
     for row in rows:
@@ -42,14 +54,27 @@ def say_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]])
     console.print(table, soft_wrap=not console.is_terminal)
 
 
+def as_csv(rows: Sequence[Mapping[str, object]]) -> str:
+    """Return `rows` as a table whose first line names the columns.
+
+    >>> print(as_csv([{"id": "w0", "umbrella_Hz": 571.5}]), end="")
+    id,umbrella_Hz
+    w0,571.5
+    """
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
 def explain_failure(error: Exception) -> int:
     """Print `error` as one paragraph on standard error and return the exit code it stands for."""
-    wrong_request = isinstance(error, RamError) and not isinstance(error, SolverError)
-    text = str(error) if isinstance(error, RamError) else f"{type(error).__name__}: {error}"
-    hint = "" if isinstance(error, RamError) else " (--debug shows where)"
+    meant = isinstance(error, RamError)
+    text = str(error) if meant else f"{type(error).__name__}: {error} (--debug shows where)"
     console = _console(to_errors=True)
-    console.print("Error: " + " ".join(text.split()) + hint, soft_wrap=not console.is_terminal)
-    return 2 if wrong_request else 1
+    console.print("Error: " + " ".join(text.split()), soft_wrap=not console.is_terminal)
+    return 2 if meant and not isinstance(error, (SolverError, TrainingError)) else 1
 
 
 def _plain(value: object) -> object:

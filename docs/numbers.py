@@ -1,0 +1,69 @@
+"""Keep a run's result beside its experiment, and write the results into README.md.
+
+``python docs/numbers.py keep runs/wheel experiments/wheel.json`` does the first, ``make numbers`` the second.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+BEGIN = "<!-- numbers: written by `make numbers` from experiments/*.json -->"
+END = "<!-- numbers end -->"
+
+
+def result_of(run: Path) -> dict[str, Any]:
+    """Return what is committed of a run: the test part's figures, where they come from, how long it took."""
+    metrics, provenance, times = (
+        json.loads((run / name).read_text(encoding="utf-8"))
+        for name in ("metrics.json", "provenance.json", "times.json")
+    )
+    return {"test": metrics["test"], **provenance, "times": times}
+
+
+def table_of(name: str, result: dict[str, Any]) -> str:
+    """Return the Markdown table of one result."""
+    figures = result["test"]
+    samples = next(iter(figures.values()))["samples"]
+    minutes = sum(result["times"].values()) / 60
+    head = (
+        f"`experiments/{name}.toml`: {samples} test samples that took part in no choice; {minutes:.0f} min on "
+        f"{result['threads']} threads of {result['platform']['machine']}; data `{result['data']['digest'][:12]}`.\n\n"
+        "| target | MAE | RMSE | MAPE | R2 | largest error |\n|---|---|---|---|---|---|\n"
+    )
+    return head + "".join(row_of(target, of) for target, of in figures.items())
+
+
+def row_of(target: str, of: dict[str, Any]) -> str:
+    """Return the row of one target; a figure that does not exist is a dash."""
+    unit = "" if of["unit"] == "1" else f" {of['unit']}"
+    mape = "-" if of["mape"] is None else f"{of['mape']:.2f} %"
+    r2 = "-" if of["r2"] is None else f"{of['r2']:.4f}"
+    return (
+        f"| {target} | {of['mae']:.3g}{unit} | {of['rmse']:.3g}{unit} | {mape} | {r2} "
+        f"| {abs(of['worst_error']):.3g}{unit} |\n"
+    )
+
+
+def with_numbers(readme: str, tables: list[str]) -> str:
+    """Return `readme` with `tables` between the two marks."""
+    before, rest = readme.split(BEGIN)
+    return f"{before}{BEGIN}\n" + "\n".join(tables) + END + rest.split(END)[1]
+
+
+def main(words: list[str]) -> None:
+    """Keep one result, or write all kept results into the README."""
+    if words[:1] == ["keep"]:
+        run, file = map(Path, words[1:])
+        file.write_text(json.dumps(result_of(run), indent=2) + "\n", encoding="utf-8")
+        return
+    kept = sorted(Path("experiments").glob("*.json"))
+    tables = [table_of(path.stem, json.loads(path.read_text(encoding="utf-8"))) for path in kept]
+    readme = Path("README.md")
+    readme.write_text(with_numbers(readme.read_text(encoding="utf-8"), tables), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

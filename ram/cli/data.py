@@ -1,0 +1,95 @@
+"""``ram data make`` and ``ram data info``."""
+
+from __future__ import annotations
+
+__all__ = ["app"]
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ram.cli.output import AsJson, say, say_json, say_table
+from ram.errors import ConfigError, explained
+
+app = typer.Typer(no_args_is_help=True, help="Make data files and look into them.")
+
+
+@app.command(
+    # The recipe's own options are not known before its folder is; --help shows them where a folder is given.
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    epilog="Example: ram data make datasets/wheel --samples 64 --size 48 --seed 1 --jobs 2 --output w.h5",
+)
+def make(
+    context: typer.Context,
+    *,
+    folder: Annotated[Path | None, typer.Argument(help="Folder of a recipe, such as datasets/wheel.")] = None,
+    output: Annotated[Path | None, typer.Option(help="The data file to write.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    show_help: Annotated[bool, typer.Option("--help", "-h", help="Show this; with FOLDER its options too.")] = False,
+) -> None:
+    """Make a data file by the recipe in FOLDER; interrupted, it continues where it was."""
+    if show_help:
+        say(context.get_help())
+        if folder:
+            say_options(folder)
+        return
+    if folder is None or output is None:
+        what, step = ("FOLDER", "Such as datasets/wheel") if folder is None else ("--output", "Such as wheel.h5")
+        raise ConfigError(explained(where="ram data make", what=what, allowed="given", got="nothing", next_step=step))
+    from ram.data import making
+
+    making.make(folder, output, recipe_options(context.args), overwrite=overwrite)
+    say(f"data: {output}")
+
+
+def say_options(folder: Path) -> None:
+    """Print the options of the recipe in `folder`, as the signature of its ``make`` declares them."""
+    from ram.data import making
+
+    rows = []
+    for option in making.options_of(making.load_recipe(folder)):
+        kind = option.kind.__name__ if isinstance(option.kind, type) else str(option.kind)
+        default = "required" if option.required else str(option.default)
+        rows.append([f"--{option.name.replace('_', '-')}", kind, default])
+    say_table(f"options of {folder}", ["option", "type", "default"], rows)
+
+
+@app.command(epilog="Example: ram data info wheel.h5")
+def info(
+    file: Annotated[Path, typer.Argument(help="A ram-dataset/1 file, or any other HDF5 file.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is in FILE: axes, units, targets, splits, truth; of a foreign HDF5 file its tree."""
+    from ram.data.info import describe
+
+    found = describe(file)
+    if as_json:
+        say_json(found.as_json())
+    else:
+        say(found.as_text())
+
+
+def recipe_options(words: Sequence[str]) -> dict[str, str]:
+    """Return the options in ``["--samples", "64", "--truth-test=12"]`` by their Python names.
+
+    >>> recipe_options(["--samples", "64", "--truth-test=12"])
+    {'samples': '64', 'truth_test': '12'}
+
+    Raises
+    ------
+    ConfigError
+        Where a word is no option, or an option has no value.
+    """
+    options: dict[str, str] = {}
+    rest = list(words)
+    while rest:
+        name, equals, value = rest.pop(0).partition("=")
+        if not name.startswith("--") or not (equals or rest):
+            raise ConfigError(
+                explained(where="ram data make", what="a recipe's option", allowed="--name VALUE", got=f"'{name}'")
+            )
+        options[name[2:].replace("-", "_")] = value if equals else rest.pop(0)
+    return options

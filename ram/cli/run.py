@@ -1,0 +1,97 @@
+"""``ram train``, ``predict``, ``explain`` and ``report``: what is done with a run."""
+
+from __future__ import annotations
+
+__all__ = ["add_to"]
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ram.cli.explain import explain
+from ram.cli.output import AsJson, as_csv, say, say_json, say_table
+
+if TYPE_CHECKING:
+    from ram.runs.run import Run
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as ram train made it.")]
+_HEAD = 5
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give `app` the commands of this module."""
+    app.command(epilog="Example: ram train experiments/wheel_demo.toml --set training.epochs=40")(train)
+    app.command(epilog="Example: ram predict runs/wheel_demo new_wheels.h5 --output table.csv")(predict)
+    app.command(epilog="Example: ram explain runs/wheel_demo --reference train-mean --output maps.h5")(explain)
+    app.command(epilog="Example: ram report runs/wheel_demo")(report)
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="An experiment: a TOML file.")],
+    *,
+    data: Annotated[Path | None, typer.Option(metavar="FILE", help="In place of the experiment's.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The run's; a new one in runs if not said.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the experiment. May be repeated.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a regressor as the experiment CONFIG says, and keep the run in a folder."""
+    import ram
+
+    run = ram.train(config, data=data, output=output, overrides=tuple(changes or ()))
+    if as_json:
+        say_json({"run": str(run.path), "metrics": run.metrics})
+        return
+    say_metrics(run)
+    say(f"run: {run.path}")
+
+
+def predict(
+    run: RunFolder,
+    file: Annotated[Path, typer.Argument(help="Data file; it needs no targets.")],
+    *,
+    output: Annotated[Path, typer.Option(metavar="FILE", help="Table to write (CSV): id, then one column per target.")],
+) -> None:
+    """Predict every sample of FILE and write a table."""
+    import ram
+    from ram.storage.atomic import write_text
+
+    rows = ram.open_run(run).predict(ram.open_dataset(file)).rows()
+    write_text(output, as_csv(rows))
+    head = [[f"{value:.6g}" if isinstance(value, float) else value for value in row.values()] for row in rows[:_HEAD]]
+    say_table(f"the first {len(head)} of {len(rows)}", list(rows[0]), head)
+    say(f"table: {output}")
+
+
+def report(run: RunFolder) -> None:
+    """Write the run's report, one HTML file that needs nothing else, and pictures beside it."""
+    import ram
+
+    page = ram.write_report(ram.open_run(run))
+    say(f"report: {page}")
+    for picture in sorted((page.parent / "pictures").glob("*.png")):
+        say(f"picture: {picture}")
+
+
+def say_metrics(run: Run) -> None:
+    """Print what the predictions of the test part are worth, target by target."""
+    rows = []
+    for name, of in run.metrics["test"].items():
+        errors = [figure(of[key], unit=of["unit"]) for key in ("mae", "rmse")]
+        rows.append([name, *errors, figure(of["mape"], unit="%"), figure(of["r2"])])
+    say_table("test part", ["target", "MAE", "RMSE", "MAPE", "R2"], rows)
+
+
+def figure(value: float | None, *, unit: str = "1") -> str:
+    """Return a figure with its unit; a dash where it does not exist.
+
+    >>> figure(0.39512, unit="%"), figure(0.99412), figure(None)
+    ('0.3951 %', '0.9941', '-')
+    """
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if unit == "1" else f"{value:.4g} {unit}"
