@@ -135,7 +135,7 @@ def _target(data: Dataset, used: Dataset, name: str, split: str) -> Iterator[Fin
 
 def _not_finite(used: Dataset, path: str, finite: NDArray[np.bool_], *, what: str) -> Iterator[Finding]:
     if not finite.all():
-        where, code = _rows(used, path, ~finite), f"not-finite-{what.split()[-1]}"
+        where, code = _rows(used, path, ~finite), f"not-finite-{path.partition('/')[0]}"
         yield _finding(used, code, where, what=what, allowed="finite", got="NaN or inf", next_step=_REPAIR)
 
 

@@ -10,6 +10,7 @@ __all__ = ["Node", "create", "nodes", "open_for_looking", "open_safely", "read_t
 
 import contextlib
 import difflib
+import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,12 +30,17 @@ class Node:
 
     ``kind`` is ``"group"``, ``"dataset"``, ``"type"``, ``"again"`` (a hard link to something already seen),
     ``"soft link"``, ``"external link"``, ``"virtual dataset"``, ``"external storage"`` or ``"unknown link"``;
-    `leads_to` is the text of a link.
+    `leads_to` is the text of a link, `raw` the path in the bytes of the file.
     """
 
-    path: str
+    raw: bytes
     kind: str
     leads_to: str = ""
+
+    @property
+    def path(self) -> str:
+        """The path, readable whatever its encoding is."""
+        return _readable(self.raw)
 
     @property
     def leads_out(self) -> bool:
@@ -112,21 +118,20 @@ def reading(path: str | os.PathLike[str], inside: str = "") -> Iterator[None]:
 
 
 def nodes(file: h5py.File) -> Iterator[Node]:
-    """Yield every name in the file, parents first, without following links and without entering a cycle."""
-    seen: set[object] = {_identity(file.id)}
-    waiting: list[tuple[str, h5py.h5g.GroupID, int]] = [("", file["/"].id, 0)]
-    count = 0
-    while waiting:
-        parent, group, depth = waiting.pop()
-        for name, link in _links(group):
-            count += 1
-            if count > _MOST_OBJECTS or depth > _DEEPEST:
-                raise ValueError(f"more than {_MOST_OBJECTS:,} names or {_DEEPEST} levels of groups")
-            path = f"{parent}/{name.decode(errors='replace')}"
-            node, entry = _node(path, group, name, link, seen)
-            yield node
-            if entry is not None:
-                waiting.append((path, entry, depth + 1))
+    """Yield every name in the file, each group before what is in it, without following links or entering a cycle."""
+    root = file["/"].id
+    seen: set[object] = {_identity(root)}
+    waiting = [(root, b"", name) for name in reversed(list(root))]
+    for count in itertools.count(1):
+        if not waiting:
+            return
+        group, parent, name = waiting.pop()
+        path = parent + b"/" + name
+        if count > _MOST_OBJECTS or path.count(b"/") > _DEEPEST:
+            raise ValueError(f"more than {_MOST_OBJECTS:,} names or {_DEEPEST} levels of groups")
+        node, inner = _node(group, path, name, seen)
+        yield node
+        waiting += [(inner, path, child) for child in reversed(list(inner or ()))]
 
 
 def read_text(holder: h5py.Group | h5py.Dataset, name: str) -> str:
@@ -137,34 +142,25 @@ def read_text(holder: h5py.Group | h5py.Dataset, name: str) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _links(group: h5py.h5g.GroupID) -> list[tuple[bytes, int]]:
-    names: list[bytes] = list(group)
-    return [(name, group.links.get_info(name).type) for name in names]
-
-
-def _node(
-    path: str, group: h5py.h5g.GroupID, name: bytes, link: int, seen: set[object]
-) -> tuple[Node, h5py.h5g.GroupID | None]:
+def _node(group: h5py.h5g.GroupID, path: bytes, name: bytes, seen: set[object]) -> tuple[Node, h5py.h5g.GroupID | None]:
     """Return what stands under `name`, and the group to look into where it is one."""
+    link = group.links.get_info(name).type
     if link == h5py.h5l.TYPE_SOFT:
-        return Node(path, "soft link", group.links.get_val(name).decode(errors="replace")), None
+        return Node(path, "soft link", _readable(group.links.get_val(name))), None
     if link == h5py.h5l.TYPE_EXTERNAL:
-        file, inside = group.links.get_val(name)
-        return Node(path, "external link", f"{os.fsdecode(file)}:{inside.decode(errors='replace')}"), None
+        return Node(path, "external link", ":".join(map(_readable, group.links.get_val(name)))), None
     if link != h5py.h5l.TYPE_HARD:
         return Node(path, "unknown link"), None
     thing = h5py.h5o.open(group, name)
     if _identity(thing) in seen:
         return Node(path, "again"), None
     seen.add(_identity(thing))
-    if isinstance(thing, h5py.h5g.GroupID):
-        return Node(path, "group"), thing
-    return Node(path, _kind_of(thing)), None
+    return Node(path, _kind_of(thing)), thing if isinstance(thing, h5py.h5g.GroupID) else None
 
 
 def _kind_of(thing: h5py.h5i.ObjectID) -> str:
     if not isinstance(thing, h5py.h5d.DatasetID):
-        return "type"
+        return "group" if isinstance(thing, h5py.h5g.GroupID) else "type"
     plan = thing.get_create_plist()
     if plan.get_layout() == h5py.h5d.VIRTUAL:
         return "virtual dataset"
@@ -174,6 +170,10 @@ def _kind_of(thing: h5py.h5i.ObjectID) -> str:
 def _identity(thing: h5py.h5i.ObjectID) -> object:
     info = h5py.h5o.get_info(thing)
     return (info.fileno, info.addr)
+
+
+def _readable(text: bytes) -> str:
+    return text.decode(errors="replace")
 
 
 def _first_bytes(path: Path) -> bytes:
