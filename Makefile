@@ -13,7 +13,7 @@ PYTEST := $(ONE_THREAD) $(BIN)/pytest -n $(JOBS)
 DEMO_DATA := build/wheel_demo.h5
 DEMO_RUN := runs/wheel_demo
 
-.PHONY: help demo test test-all lint types layers format bench docs numbers lock clean
+.PHONY: help demo test test-all lint format bench docs numbers lock clean
 
 help:  ## Say what each target does.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -87,6 +87,21 @@ def disc_records(*, seed: int = 1, count: int = COUNT) -> Iterator[Record]:
         )
 
 
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in this process; returns its exit code, standard output and standard error."""
+    from ram.cli import main
+
+    def run(*words: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main([str(word) for word in words])
+        printed = capsys.readouterr()
+        return int(end.value.code or 0), printed.out, printed.err
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def disc_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with discs.h5 and discs.toml; nothing may be written there."""

@@ -35,7 +35,7 @@ def explain(
 ) -> None:
     """Say which regions drive the predictions of RUN, in the unit of the target."""
     import ram
-    from ram.maps.regression_map import save_maps
+    from ram.maps.files import save_maps
 
     opened = ram.open_run(run)
     known = ram.open_dataset(data) if data else opened.data()
@@ -123,4 +123,12 @@ def say_map(maps: RegressionMap) -> None:
 
 def save_pictures(folder: Path, maps: Mapping[str, RegressionMap], data: Dataset) -> None:
     """Write ``<target>_<id>.png`` for each map, laid over the sample's last channel."""
-    raise NotImplementedError
+    from ram.storage.atomic import write_bytes
+    from ram.views.style import png, styled
+
+    folder.mkdir(parents=True, exist_ok=True)
+    images = data.x()[:, -1]
+    for target, of in maps.items():
+        for row, name in enumerate(of.ids):
+            with styled():
+                write_bytes(folder / f"{target}_{name}.png", png(of.plot(row, image=images[row])))

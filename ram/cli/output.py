@@ -69,11 +69,13 @@ def as_csv(rows: Sequence[Mapping[str, object]]) -> str:
 
 
 def explain_failure(error: Exception) -> int:
-    """Print `error` as one paragraph on standard error and return the exit code it stands for."""
+    """Print `error` as a paragraph on standard error and return the exit code it stands for."""
     meant = isinstance(error, RamError)
     text = str(error) if meant else f"{type(error).__name__}: {error} (--debug shows where)"
     console = _console(to_errors=True)
-    console.print("Error: " + " ".join(text.split()), soft_wrap=not console.is_terminal)
+    # A check of data says all that it found, each in a line of its own.
+    for line in filter(None, (" ".join(line.split()) for line in text.splitlines())):
+        console.print(f"Error: {line}", soft_wrap=not console.is_terminal)
     return 2 if meant and not isinstance(error, (SolverError, TrainingError)) else 1
 
 

@@ -1,0 +1,111 @@
+"""The bed: requirements, pinned versions, targets of the Makefile, numbers in the README."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import importlib.util
+import json
+import re
+import sys
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def project() -> dict[str, object]:
+    content: dict[str, object] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return content
+
+
+def plain(requirement: str) -> str:
+    """`scikit-fem>=10.0` -> `scikit-fem`; names as pip compares them."""
+    return re.split(r"[<>=!~;\[ ]", requirement)[0].lower().replace("_", "-")
+
+
+def imported_modules() -> set[str]:
+    """First names of all that the package and the recipes import."""
+    found = set()
+    for path in [*(ROOT / "ram").rglob("*.py"), *(ROOT / "datasets").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.split(".")[0])
+    return found - set(sys.stdlib_module_names) - {"ram", "__future__"}
+
+
+# A library and the part of it that is a distribution of its own.
+COMES_WITH = {"pydantic-core": "pydantic", "markupsafe": "jinja2"}
+
+
+def test_requirements_are_what_the_code_imports() -> None:
+    providers = importlib.metadata.packages_distributions()
+    imported = {plain(providers[module][0]) for module in imported_modules()}
+    required = {plain(requirement) for requirement in project()["dependencies"]}  # type: ignore[attr-defined]
+    assert {COMES_WITH.get(name, name) for name in imported} == required
+
+
+def test_every_requirement_is_pinned_and_torch_without_its_local_suffix() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    pinned = {plain(name) for name in pins}
+    extras = [name for names in project()["optional-dependencies"].values() for name in names]  # type: ignore[attr-defined]
+    wanted = {plain(requirement) for requirement in [*project()["dependencies"], *extras]}  # type: ignore[misc]
+    assert wanted <= pinned
+    assert re.fullmatch(r"\d+\.\d+\.\d+", pins["torch"])
+
+
+def test_makefile_helps_with_each_target() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    phony = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    assert phony is not None
+    for target in phony[1].split():
+        assert re.search(rf"^{target}:.* ## ", text, re.MULTILINE), f"{target} has no help"
+    assert {"demo", "test", "test-all", "lint", "bench", "docs", "clean", "help"} <= set(phony[1].split())
+
+
+@pytest.fixture
+def numbers() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("numbers_command", ROOT / "docs" / "numbers.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_numbers_of_a_run_are_kept_and_written(
+    numbers: ModuleType, disc_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("experiments").mkdir()
+    numbers.main(["keep", str(disc_run), "experiments/discs.json"])
+    kept = json.loads(Path("experiments/discs.json").read_text(encoding="utf-8"))
+    assert kept["test"] == json.loads((disc_run / "metrics.json").read_text(encoding="utf-8"))["test"]
+    Path("README.md").write_text(f"before\n{numbers.BEGIN}\nold\n{numbers.END}\nafter\n", encoding="utf-8")
+    numbers.main([])
+    once = Path("README.md").read_text(encoding="utf-8")
+    numbers.main([])
+    assert Path("README.md").read_text(encoding="utf-8") == once
+    mape = kept["test"]["umbrella"]["mape"]
+    assert re.search(rf"\| umbrella \| .* Hz \| .* Hz \| {mape:.2f} % \|", once)
+    assert "old" not in once
+    assert once.startswith("before\n")
+    assert once.endswith("\nafter\n")
+
+
+def test_numbers_in_the_readme_are_those_of_the_kept_results(numbers: ModuleType) -> None:
+    kept = sorted((ROOT / "experiments").glob("*.json"))
+    tables = [numbers.table_of(path.stem, json.loads(path.read_text(encoding="utf-8"))) for path in kept]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert numbers.with_numbers(readme, tables) == readme, "run `make numbers`"
+
+
+def test_numbers_refuse_a_readme_without_marks(numbers: ModuleType) -> None:
+    with pytest.raises(ValueError, match="not enough values to unpack"):
+        numbers.with_numbers("no marks", [])
