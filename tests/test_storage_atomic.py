@@ -80,10 +80,10 @@ def test_other_errors_of_the_body_pass_unchanged(tmp_path: Path) -> None:
 
 
 def test_missing_folder_and_folder_in_the_way(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="none/a.txt: the file must be writable"):
+    with pytest.raises(DataError, match=r"none/a\.txt: the file must be writable"):
         atomic.write_text(tmp_path / "none" / "a.txt", "x")
     (tmp_path / "taken").mkdir()
-    with pytest.raises(DataError, match="taken: the file must be writable .*directory"):
+    with pytest.raises(DataError, match=r"taken: the file must be writable .*directory"):
         atomic.write_text(tmp_path / "taken", "x")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 

@@ -41,6 +41,7 @@ class Head:
     parameters: Mapping[str, str]
     truth: Mapping[tuple[str, str], str]
     regions: tuple[str, ...]
+    splits: tuple[str, ...]
     columns: Mapping[str, NDArray[Any]] = field(repr=False)
     digests: Digests = field(repr=False)
     count: int
@@ -51,11 +52,6 @@ class Head:
     def space(self) -> tuple[int, ...]:
         """Number of cells along each axis."""
         return tuple(axis.size for axis in self.axes)
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """Names of the splits."""
-        return tuple(path.removeprefix("splits/") for path in self.columns if path.startswith("splits/"))
 
 
 def read_head(file: h5py.File, path: Path) -> Head:
@@ -80,6 +76,7 @@ def read_head(file: h5py.File, path: Path) -> Head:
         parameters=_units_in(file, path, "parameters"),
         truth={tuple(name.split("/")[1:]): _unit(file, path, name) for name in _truth_maps(file)},  # type: ignore[misc]
         regions=tuple(hdf5.read_text(file["regions"], "flag_meanings").split()) if "regions" in file else (),
+        splits=tuple(file.get("splits", {})),
         columns=columns,
         digests={name: values for name, values in digests.items() if values.ndim == 1},
         count=count,
