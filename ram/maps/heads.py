@@ -1,0 +1,285 @@
+"""Find, in any net, the average and the linear unit that its output is made of.
+
+A net ends in global average pooling and a linear unit where the numbers say so: an activation's mean over its cells
+equals what goes into the linear unit. How the mean is written (a module, ``x.mean``, a pooling function) does not
+matter, nor do dropout or several linear units in a row without an activation between them.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Head", "HeadCall", "find_head", "ran_another_way", "run_head"]
+
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from ram.errors import ModelError, explained, nearest
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where one output of a net comes from, as numbers of the calls that its forward pass makes.
+
+    Attributes
+    ----------
+    activation
+        The call that returns the feature maps A.
+    linear
+        The calls of the linear units between A's mean and the output, the last one first.
+    column
+        Which output of the last linear unit.
+    summed
+        The pooling is a sum over the cells, not a mean.
+    """
+
+    activation: int
+    linear: tuple[int, ...]
+    column: int
+    summed: bool = False
+
+
+@dataclass(frozen=True)
+class HeadCall:
+    """What one pass through a net gave: ``output = weight mean(features) + bias``."""
+
+    features: Float[Tensor, "batch feature *cells"]
+    weight: Float[Tensor, "1 feature"]
+    bias: Float[Tensor, " 1"]
+    output: Float[Tensor, " batch"]
+
+
+@dataclass(frozen=True)
+class _Linear:
+    """One call of a linear unit."""
+
+    number: int
+    input: Tensor
+    weight: Tensor
+    bias: Tensor | None
+    output: Tensor
+
+
+@dataclass
+class _Calls:
+    """What a forward pass called: results that may be feature maps, and linear units."""
+
+    results: dict[int, Tensor] = field(default_factory=dict)
+    linears: dict[int, _Linear] = field(default_factory=dict)
+
+
+class _Watch(TorchFunctionMode):
+    """Number the calls of a forward pass and keep those that are `wanted`; all where it is None."""
+
+    def __init__(self, wanted: Container[int] | None = None) -> None:
+        super().__init__()
+        self.calls = _Calls()
+        self._wanted = wanted
+        self._number = -1
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self._number += 1
+        if self._wanted is None or self._number in self._wanted:
+            self._keep(func, args, kwargs or {}, result)
+        return result
+
+    def _keep(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        if func is nn.functional.linear:
+            named = dict(zip(("input", "weight", "bias"), args, strict=False)) | kwargs
+            unit = _Linear(self._number, named["input"], named["weight"], named.get("bias"), result)
+            self.calls.linears[self._number] = unit
+        elif isinstance(result, Tensor) and result.ndim > 2 and result.is_floating_point():
+            self.calls.results[self._number] = result
+
+
+def find_head(
+    net: nn.Module, x: Float[Tensor, "batch channel *space"], *, output: int, layer: str | None = None
+) -> Head:
+    """Return where ``net(x)[:, output]`` comes from.
+
+    Run it within `ram.maps.activation.untouched`, on one or two samples.
+
+    Parameters
+    ----------
+    layer
+        Name of the module whose result is averaged; found by itself if not given.
+
+    Raises
+    ------
+    ModelError
+        Where the net does not end in an average over cells and a linear unit, or has no such output or layer.
+    """
+    seen: list[Tensor] = []
+    with _Watch() as watch, _output_of(net, layer, seen):
+        y = _column(net(x), output)
+    calls = watch.calls
+    last, column = _last_linear(net, calls, y, output)
+    chain = list(_chain(calls, last))
+    candidates = {n: a for n, a in calls.results.items() if a.ndim == x.ndim and (not layer or a is seen[-1])}
+    for depth, unit in enumerate(chain, start=1):
+        found = _averaged(candidates, unit.input)
+        if found is not None:
+            return Head(found[0], tuple(one.number for one in chain[:depth]), column, summed=found[1])
+    raise ModelError(_no_average(net, chain[-1], calls, layer, x.ndim))
+
+
+def run_head(net: nn.Module, x: Float[Tensor, "batch channel *space"], head: Head, *, output: int) -> HeadCall:
+    """Return the feature maps of `x`, the linear unit that turns their mean into the output, and the output.
+
+    Raises
+    ------
+    ModelError
+        Where the net did not run the way it did when the head was found.
+    """
+    wanted = {head.activation, *head.linear}
+    with _Watch(wanted) as watch:
+        y = _column(net(x), output)
+    calls = watch.calls
+    if head.activation not in calls.results or set(head.linear) != set(calls.linears):
+        raise ModelError(ran_another_way(net))
+    features = calls.results[head.activation]
+    weight, bias = _folded([calls.linears[number] for number in head.linear], head.column)
+    if weight.shape[1] != features.shape[1]:
+        raise ModelError(ran_another_way(net))
+    scale = features[0, 0].numel() if head.summed else 1
+    return HeadCall(features, weight * scale, bias, y)
+
+
+def _folded(units: Sequence[_Linear], column: int) -> tuple[Tensor, Tensor]:
+    """Return weight (1, feature) and bias (1,) of linear units in a row, the last one first."""
+    weight, bias = units[0].weight[column : column + 1], units[0].weight.new_zeros(1)
+    if units[0].bias is not None:
+        bias = units[0].bias[column : column + 1]
+    if len(units) > 1:
+        weight, bias = weight.double(), bias.double()
+    for unit in units[1:]:
+        if unit.bias is not None:
+            bias = bias + weight @ unit.bias.double()
+        weight = weight @ unit.weight.double()
+    return weight, bias
+
+
+def _column(y: object, output: int) -> Float[Tensor, " batch"]:
+    """Return one output of a net that answers (batch,) or (batch, outputs)."""
+    if not isinstance(y, Tensor) or y.ndim not in {1, 2}:
+        got = f"a tensor of shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
+        raise ModelError(
+            explained(where="ram.explain", what="the net's output", allowed="of shape (batch,) or (batch, outputs)",
+                      got=got, next_step="Wrap the net in a module that returns the numbers")
+        )  # fmt: skip
+    columns = y[:, None] if y.ndim == 1 else y
+    if not 0 <= output < columns.shape[1]:
+        allowed = f"0 to {columns.shape[1] - 1}, the net has {columns.shape[1]} outputs"
+        raise ModelError(explained(where="ram.explain", what="output", allowed=allowed, got=output))
+    return columns[:, output]
+
+
+class _output_of:  # noqa: N801 - used like a function
+    """Within the block, append to `seen` what the module called `layer` returns."""
+
+    def __init__(self, net: nn.Module, layer: str | None, seen: list[Tensor]) -> None:
+        self._seen = seen
+        self._part = None if layer is None else _module(net, layer)
+
+    def __enter__(self) -> None:
+        self._handle = None if self._part is None else self._part.register_forward_hook(self._note)
+
+    def __exit__(self, *_: object) -> None:
+        if self._handle is not None:
+            self._handle.remove()
+
+    def _note(self, _module: nn.Module, _inputs: object, result: Any) -> None:
+        self._seen.append(result)
+
+
+def _module(net: nn.Module, layer: str) -> nn.Module:
+    known: dict[str, nn.Module] = {name: part for name, part in net.named_modules() if name}
+    if layer not in known:
+        allowed = f"one of {', '.join(known)}"
+        raise ModelError(
+            explained(where="ram.explain", what="layer", allowed=allowed, got=layer, next_step=nearest(layer, known))
+        )
+    return known[layer]
+
+
+def _last_linear(net: nn.Module, calls: _Calls, y: Tensor, output: int) -> tuple[_Linear, int]:
+    """Return the linear unit that the output is a column of, and the column."""
+    for unit in reversed(calls.linears.values()):
+        if unit.output.ndim == 2 and len(unit.output) == len(y):
+            columns = unit.output.shape[1]
+            for column in sorted(range(columns), key=lambda c: c != output):
+                if _same(unit.output[:, column], y):
+                    return unit, column
+    raise ModelError(_no_linear(net, calls))
+
+
+def _chain(calls: _Calls, last: _Linear) -> Iterator[_Linear]:
+    """Yield `last` and the linear units before it, as long as one's output is the next one's input."""
+    unit: _Linear | None = last
+    while unit is not None:
+        yield unit
+        before = [u for u in calls.linears.values() if u.number < unit.number and u.output.shape == unit.input.shape]
+        unit = next((u for u in reversed(before) if _same(u.output, unit.input)), None)
+
+
+def _averaged(candidates: dict[int, Tensor], pooled: Tensor) -> tuple[int, bool] | None:
+    """Return which activation has `pooled` as its mean (or its sum: True); the finest, then the latest."""
+    fitting = {n: a for n, a in candidates.items() if a.shape[:2] == pooled.shape}
+    for number in sorted(fitting, key=lambda n: (fitting[n][0, 0].numel(), n), reverse=True):
+        flat = fitting[number].flatten(2)
+        for summed, value in ((False, flat.mean(dim=2)), (True, flat.sum(dim=2))):
+            if _same(value, pooled):
+                return number, summed
+    return None
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    precise = {torch.float64: 1e-9, torch.float32: 1e-4}.get(b.dtype, 2e-2)
+    size = float(b.abs().max()) if b.numel() else 0.0
+    return bool(torch.allclose(a.double(), b.double(), rtol=0.0, atol=precise * size + 1e-30))
+
+
+def _name_of(net: nn.Module, weight: Tensor) -> str:
+    names = {id(parameter): name.removesuffix(".weight") for name, parameter in net.named_parameters()}
+    return names.get(id(weight), "a linear function")
+
+
+_ASKED = "a net whose output is a linear unit on the mean of an activation over its cells"
+_HOW = "End the net in AdaptiveAvgPool, Flatten and Linear"
+
+
+def _no_linear(net: nn.Module, calls: _Calls) -> str:
+    got = f"a {type(net).__name__} without a linear unit"
+    if calls.linears:
+        last = next(reversed(calls.linears.values()))
+        got = f"a {type(net).__name__} that changes the output of its last linear unit, {_name_of(net, last.weight)}"
+    step = f"{_HOW}; leave what follows it to target_mean and target_scale"
+    return explained(where="ram.explain, method ram", what="the net", allowed=_ASKED, got=got, next_step=step)
+
+
+def _no_average(net: nn.Module, unit: _Linear, calls: _Calls, layer: str | None, ndim: int) -> str:
+    width = unit.input.shape[1]
+    fitting = [tuple(a.shape[2:]) for a in calls.results.values() if a.ndim == ndim and a.shape[1] == width]
+    found = f"activations of {width} channels have cells {fitting[-1]}, another mean" if fitting else (
+        f"no activation has {width} channels"
+    )  # fmt: skip
+    got = f"{width} inputs of {_name_of(net, unit.weight)} that are no such mean ({found})"
+    if layer is not None:
+        got = f"layer {layer}, whose mean is not what goes into {_name_of(net, unit.weight)}"
+    step = f"{_HOW}, without anything between pooling and linear unit"
+    return explained(where="ram.explain, method ram", what="the net", allowed=_ASKED, got=got, next_step=step)
+
+
+def ran_another_way(net: nn.Module) -> str:
+    """Say that a net's calls are not those that were found."""
+    return explained(
+        where="ram.explain, method ram", what="the net", allowed="run the same way for every batch",
+        got=f"a {type(net).__name__} whose calls differ from batch to batch", next_step="Explain samples one by one",
+    )  # fmt: skip

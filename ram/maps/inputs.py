@@ -1,0 +1,72 @@
+"""What comes in: arrays of any kind, made into tensors that a net may do with as it likes."""
+
+from __future__ import annotations
+
+__all__ = ["axes_of", "own_copy", "require_finite", "require_inputs"]
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ram.axes import Axis
+from ram.errors import DataError, explained
+from ram.maps.regression_map import RegressionMap
+
+_NAMES = {1: ("x",), 2: ("y", "x"), 3: ("z", "y", "x")}
+
+
+def require_inputs(x: Any) -> None:
+    """Raise DataError unless `x` is a batch of at least one sample of shape (channel, *space)."""
+    shape = tuple(getattr(x, "shape", ()))
+    if 3 <= len(shape) <= 5 and min(shape) > 0:
+        return
+    raise DataError(
+        explained(
+            where="explain",
+            what="x",
+            allowed="an array or tensor of shape (batch, channel, *space) with one to three axes of space, none empty",
+            got=f"shape {shape}" if shape else type(x).__name__,
+            next_step="Give a single sample as x[None]",
+        )
+    )
+
+
+def axes_of(x: Any, axes: Sequence[Axis] | None) -> tuple[Axis, ...]:
+    """Return the input's axes: those given, which must fit, or numbered samples."""
+    space = tuple(x.shape[2:])
+    if axes is None:
+        named = zip(_NAMES[len(space)], space, strict=True)
+        return tuple(Axis.uniform(name, "1", size=size, step=1.0) for name, size in named)
+    sizes = tuple(axis.size for axis in axes)
+    if sizes != space:
+        allowed = f"of sizes {space}, as x"
+        raise DataError(explained(where="explain", what="the input's axes", allowed=allowed, got=sizes))
+    return tuple(axes)
+
+
+def own_copy(values: Any, module: nn.Module, *, dtype: torch.dtype | None = None) -> Tensor:
+    """Return a copy on the module's device, in `dtype` or the module's: a net may overwrite it."""
+    like = next((weight for weight in module.parameters() if weight.is_floating_point()), torch.empty(0))
+    wanted = dtype or like.dtype
+    if isinstance(values, Tensor):
+        return values.detach().to(like.device, wanted, copy=True)
+    precise = np.float64 if wanted == torch.float64 else np.float32
+    return torch.from_numpy(np.array(values, dtype=precise, order="C")).to(like.device, wanted)
+
+
+def require_finite(found: RegressionMap) -> None:
+    """Raise DataError where a prediction is not a finite number."""
+    bad = np.flatnonzero(~np.isfinite(found.prediction))
+    if bad.size:
+        raise DataError(
+            explained(
+                where=f"explain, sample {found.ids[bad[0]]}",
+                what=f"the prediction of {found.target}",
+                allowed="a finite number",
+                got=found.prediction[bad[0]],
+                next_step="Look for NaN or infinite values in the inputs and the weights",
+            )
+        )

@@ -1,0 +1,396 @@
+"""The map of a prediction: what each cell of the input adds to it, in the target's unit.
+
+``prediction = baseline + sum of contributions (+ shares of design parameters) + residual``
+"""
+
+from __future__ import annotations
+
+__all__ = ["GRADES", "RegressionMap", "load_maps", "save_maps"]
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike, NDArray
+
+from ram.axes import Axis, overlap, share_within
+from ram.errors import ConfigError, DataError, explained, nearest
+from ram.maps.files import read_maps, write_maps
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+
+GRADES: Mapping[str, str] = MappingProxyType(
+    {
+        "exact": "sums to the prediction by construction",
+        "complete": "sums to the difference from the reference up to a reported residual",
+        "first-order": "a linear approximation; residual reported",
+        "sensitivity": "change of the target for a change of the input",
+        "effect": "change of the prediction when a region is taken away",
+        "relative": "no unit: compare within one map only",
+    }
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RegressionMap:
+    """Which regions of the input a batch of predictions comes from, in the unit of the target.
+
+    Parameters
+    ----------
+    contributions
+        Shape (batch, *cells), in `unit`: what each cell adds to the prediction. For a `log` target in natural
+        logarithm: see `factors`.
+    baseline
+        Shape (batch,), in `unit`: the part of the prediction that no cell carries; the reference's prediction
+        where there is a reference.
+    prediction
+        Shape (batch,), in `unit`.
+    target, unit
+        What is regressed, and its unit.
+    axes
+        The cells' axes in array order: where each cell lies and how far it extends.
+    input_axes
+        The input's axes in array order, without the channels.
+    grade
+        How far the map may be trusted, one of `GRADES`.
+    method, reference
+        How the map was made, and what the predictions are compared with.
+    parameter_contributions
+        Shape (batch, parameter), as `contributions`: shares of design parameters that have no place in the input.
+    parameter_names
+        Their names.
+    ids
+        One for each sample; their numbers if not given.
+    log
+        The net regresses the logarithm: ``prediction = baseline * product of factors``.
+    receptive_field
+        How much of the input a cell sees along each axis, in the axis' unit; NaN where that is not known.
+
+    Raises
+    ------
+    DataError
+        Where shapes do not belong together, or the grade is unknown.
+    """
+
+    contributions: Float[np.ndarray, "batch *cells"]
+    baseline: Float[np.ndarray, " batch"]
+    prediction: Float[np.ndarray, " batch"]
+    target: str
+    unit: str
+    axes: tuple[Axis, ...]
+    input_axes: tuple[Axis, ...]
+    grade: str = "exact"
+    method: str = "ram"
+    reference: str = "baseline"
+    parameter_contributions: Float[np.ndarray, "batch parameter"] = field(default_factory=lambda: np.empty((0, 0)))
+    parameter_names: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    log: bool = False
+    receptive_field: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        values = np.asarray(self.contributions, dtype=np.float64)
+        batch = len(values)
+        shares = np.asarray(self.parameter_contributions, dtype=np.float64)
+        shares = shares if self.parameter_names else np.empty((batch, 0))
+        kept: dict[str, Any] = {"contributions": values, "parameter_contributions": shares}
+        kept |= {name: np.asarray(getattr(self, name), dtype=np.float64) for name in ("baseline", "prediction")}
+        for name, array in kept.items():
+            object.__setattr__(self, name, _frozen(array))
+        object.__setattr__(self, "ids", tuple(map(str, self.ids)) or tuple(map(str, range(batch))))
+        for name in ("axes", "input_axes", "parameter_names", "receptive_field"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        self._check()
+
+    def _check(self) -> None:
+        batch = len(self.contributions)
+        cells = tuple(axis.size for axis in self.axes)
+        _require("contributions", self.contributions.shape, (batch, *cells))
+        _require("input_axes", len(self.input_axes), len(self.axes))
+        _require("parameter_contributions", self.parameter_contributions.shape, (batch, len(self.parameter_names)))
+        for name in ("baseline", "prediction"):
+            _require(name, getattr(self, name).shape, (batch,))
+        _require("ids", len(self.ids), batch)
+        if self.grade not in GRADES:
+            allowed = f"one of {', '.join(GRADES)}"
+            raise DataError(explained(where="RegressionMap", what="the grade", allowed=allowed, got=self.grade))
+
+    def __len__(self) -> int:
+        return len(self.contributions)
+
+    def __iter__(self) -> Iterator[RegressionMap]:
+        return (self[row] for row in range(len(self)))
+
+    def __getitem__(self, rows: int | slice | Sequence[int] | NDArray[Any]) -> RegressionMap:
+        """Return the maps of some samples; a number keeps the batch axis, of length one."""
+        chosen = np.atleast_1d(np.arange(len(self))[rows])
+        return replace(
+            self,
+            contributions=self.contributions[chosen],
+            parameter_contributions=self.parameter_contributions[chosen],
+            baseline=self.baseline[chosen],
+            prediction=self.prediction[chosen],
+            ids=tuple(self.ids[row] for row in chosen),
+        )
+
+    def __repr__(self) -> str:
+        count = f"{len(self)} sample{'s' if len(self) != 1 else ''}"
+        cells = "x".join(str(axis.size) for axis in self.axes)
+        unit = f"{self.unit} (factors: the net regresses the logarithm)" if self.log else self.unit
+        against = "" if self.reference == "baseline" else f" against {self.reference}"
+        return f"RegressionMap of {self.target}: {count}, {cells} cells, {unit}, {self.grade}{against}"
+
+    @property
+    def total(self) -> Float[np.ndarray, " batch"]:
+        """What all cells and design parameters carry together, shape (batch,)."""
+        cells: Array = self.contributions.reshape(len(self), -1).sum(axis=1)
+        shares: Array = self.parameter_contributions.sum(axis=1)
+        return cells + shares
+
+    @property
+    def residual(self) -> Float[np.ndarray, " batch"]:
+        """What the map fails to account for, shape (batch,): prediction - baseline - total."""
+        return np.asarray(self._additive(self.prediction) - self._additive(self.baseline) - self.total)
+
+    def completeness(self) -> Float[np.ndarray, " batch"]:
+        """Return the residual relative to the sum of absolute contributions, shape (batch,), 0 at best."""
+        size = np.abs(self.contributions).reshape(len(self), -1).sum(axis=1)
+        size += np.abs(self.parameter_contributions).sum(axis=1)
+        return np.asarray(np.abs(self.residual) / np.where(size > 0, size, 1.0))
+
+    @property
+    def factors(self) -> Float[np.ndarray, "batch *cells"]:
+        """For a log target: what each cell multiplies the baseline by, shape (batch, *cells)."""
+        if self.log:
+            return np.asarray(np.exp(self.contributions))
+        raise ConfigError(
+            explained(
+                where="RegressionMap.factors",
+                what="the target",
+                allowed="regressed in the logarithm",
+                got=f"{self.target}, whose contributions add up in {self.unit}",
+                next_step="Use contributions",
+            )
+        )
+
+    def on_input_grid(self) -> RegressionMap:
+        """Return the map on the input's grid: each cell's contribution spread over its extent by area.
+
+        The total, and the total of every union of cells, are kept (law 4). Nothing is interpolated.
+        """
+        values = self.contributions
+        for number, (cells, grid) in enumerate(zip(self.axes, self.input_axes, strict=True), start=1):
+            values = np.moveaxis(np.moveaxis(values, number, -1) @ overlap(cells, grid).T, -1, number)
+        return replace(self, contributions=values, axes=self.input_axes)
+
+    def within(self, **bounds: tuple[float, float]) -> Float[np.ndarray, " batch"]:
+        """Return what a region carries, shape (batch,): ``maps.within(x=(40, 90), y=(0, 60))``.
+
+        Parameters
+        ----------
+        **bounds
+            (low, high) in the unit of the axis of that name; an axis that is not named counts whole. A cell that
+            lies partly within gives the share of its extent. For a `log` target the result is a logarithm.
+
+        Raises
+        ------
+        ConfigError
+            For a name that is no axis of the map, or bounds in the wrong order.
+        """
+        names = [axis.name for axis in self.axes]
+        for name in bounds:
+            if name not in names:
+                raise ConfigError(_no_axis(name, self.axes))
+        values = self.contributions
+        for axis in reversed(self.axes):
+            values = values @ (_share(axis, bounds[axis.name]) if axis.name in bounds else np.ones(axis.size))
+        return values
+
+    def within_mask(self, mask: ArrayLike) -> Float[np.ndarray, " batch"]:
+        """Return what a region of any shape carries, shape (batch,), in the target's unit.
+
+        Parameters
+        ----------
+        mask
+            Shape (*space) or (batch, *space) on the input's grid: True within, or the share that is within.
+
+        Raises
+        ------
+        DataError
+            Where the mask has another shape.
+        """
+        space = tuple(axis.size for axis in self.input_axes)
+        inside = np.asarray(mask, dtype=np.float64)
+        if inside.shape not in {space, (len(self), *space)}:
+            allowed = f"of shape {space} or {(len(self), *space)}, the input's grid"
+            raise DataError(explained(where="within_mask", what="the mask", allowed=allowed, got=inside.shape))
+        carried = self.on_input_grid().contributions * inside
+        return np.asarray(carried.reshape(len(self), -1).sum(axis=1))
+
+    def difference(self, other: RegressionMap, *, reference: str = "") -> RegressionMap:
+        """Return why these predictions differ from those of `other`: "B is 12 Hz lower, from there".
+
+        Parameters
+        ----------
+        other
+            Maps of the same target and cells, one for all or one for each sample; both must be counted from the
+            same baseline.
+        reference
+            What to call `other`; its ids if not given.
+
+        Raises
+        ------
+        DataError
+            Where the two maps cannot be compared.
+        """
+        self._check_comparable(other)
+        return replace(
+            self,
+            contributions=self.contributions - other.contributions,
+            parameter_contributions=self.parameter_contributions - other.parameter_contributions,
+            baseline=np.broadcast_to(other.prediction, self.prediction.shape),
+            reference=reference or (other.ids[0] if len(other) == 1 else "another sample each"),
+        )
+
+    def _check_comparable(self, other: RegressionMap) -> None:
+        if len(other) not in {1, len(self)}:
+            allowed = f"1 or {len(self)}"
+            raise DataError(_incomparable("the number of samples", allowed, len(other)))
+        for name in ("target", "unit", "log", "parameter_names", "reference"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                raise DataError(_incomparable(f"the {name.replace('_', ' ')}", repr(mine), repr(theirs)))
+        if len(self.axes) != len(other.axes) or not all(map(Axis.same_grid, self.axes, other.axes)):
+            raise DataError(_incomparable("the cells", f"those of {self!r}", f"{other!r}"))
+        if not np.allclose(self.baseline, other.baseline, rtol=1e-9, atol=0.0):
+            raise DataError(
+                _incomparable("the baseline", f"{self.baseline[0]:g} {self.unit}", f"{other.baseline[0]:g}")
+            )
+
+    def mean(self, *, name: str = "") -> RegressionMap:
+        """Return the mean map of the batch, one row: a reference such as the training mean.
+
+        For a `log` target logarithms are averaged, so that the factors still multiply to the prediction.
+
+        Parameters
+        ----------
+        name
+            Id of the row, and so what maps against it are said to be against; ``"mean of N samples"`` if not given.
+        """
+        return replace(
+            self,
+            contributions=self.contributions.mean(axis=0, keepdims=True),
+            parameter_contributions=self.parameter_contributions.mean(axis=0, keepdims=True),
+            baseline=self._in_unit(self._additive(self.baseline).mean(keepdims=True)),
+            prediction=self._in_unit(self._additive(self.prediction).mean(keepdims=True)),
+            ids=(name or f"mean of {len(self)} samples",),
+        )
+
+    def _additive(self, values: Array) -> Array:
+        """From the target's unit to where contributions add up."""
+        return np.log(values) if self.log else values
+
+    def _in_unit(self, values: Array) -> Array:
+        return np.exp(values) if self.log else values
+
+    def plot(
+        self, index: int = 0, *, image: ArrayLike | None = None, ax: Axes | None = None, limit: float | None = None
+    ) -> Figure:
+        """Return a picture of one map, over the design where `image` is given: see `ram.maps.plots.plot_map`."""
+        from ram.maps.plots import plot_map
+
+        return plot_map(self, index, image=image, ax=ax, limit=limit)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the maps to an HDF5 file that is valid netCDF-4, whole or not at all."""
+        save_maps(path, {self.target: self})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, target: str | None = None) -> RegressionMap:
+        """Return the map of `target` in a file, or the only one that the file holds.
+
+        Raises
+        ------
+        ConfigError
+            Where `target` is not in the file, or is not given and the file holds several.
+        """
+        maps = load_maps(path)
+        chosen = next(iter(maps)) if target is None and len(maps) == 1 else target
+        if chosen not in maps:
+            raise ConfigError(_no_target(str(path), chosen, maps))
+        return maps[chosen]
+
+
+def save_maps(path: str | os.PathLike[str], maps: Mapping[str, RegressionMap]) -> None:
+    """Write maps by name, such as ``{"umbrella": ..., "tilt": ...}``, to one file.
+
+    A name may hold slashes: ``"train-mean/umbrella"`` is found again by ``load_maps(path, prefix="train-mean")``.
+
+    Raises
+    ------
+    DataError
+        Where the file cannot be written, or a map has no samples.
+    """
+    write_maps(path, maps)
+
+
+def load_maps(path: str | os.PathLike[str], *, prefix: str = "") -> dict[str, RegressionMap]:
+    """Return the maps in a file by name, those below `prefix` by the rest of their name.
+
+    Raises
+    ------
+    DataError
+        Where the file is missing, damaged or of another schema, or has no maps below `prefix`.
+    """
+    return {name: RegressionMap(**fields) for name, fields in read_maps(path, prefix=prefix).items()}
+
+
+def _frozen(array: Array) -> Array:
+    """Return a read-only view; the caller's own array stays writable."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _require(name: str, got: object, expected: object) -> None:
+    if got != expected:
+        what = f"the length of {name}" if isinstance(got, int) else f"the shape of {name}"
+        raise DataError(explained(where="RegressionMap", what=what, allowed=f"{expected}", got=got))
+
+
+def _share(axis: Axis, bounds: tuple[float, float]) -> Array:
+    try:
+        return np.asarray(share_within(axis, bounds))
+    except ValueError as error:
+        raise ConfigError(f"RegressionMap.within: {error}.") from None
+
+
+def _no_axis(name: str, axes: Sequence[Axis]) -> str:
+    spans = ", ".join(f"{axis.name} ({axis.edges[0]:g} to {axis.edges[-1]:g} {axis.unit})" for axis in axes)
+    suggestion = nearest(name, [axis.name for axis in axes])
+    return explained(
+        where="RegressionMap.within", what="a bound", allowed=f"named after an axis: {spans}", got=name,
+        next_step=suggestion,
+    )  # fmt: skip
+
+
+def _incomparable(what: str, allowed: str, got: object) -> str:
+    return explained(
+        where="RegressionMap.difference", what=f"{what} of the other map", allowed=allowed, got=got,
+        next_step="Explain both with the same net, target and reference",
+    )  # fmt: skip
+
+
+def _no_target(path: str, target: str | None, maps: Mapping[str, RegressionMap]) -> str:
+    return explained(
+        where=path, what="the target", allowed=f"one of {', '.join(maps)}", got=target or "none",
+        next_step=nearest(target or "", maps) or "Say which with target=",
+    )  # fmt: skip
