@@ -1,0 +1,172 @@
+"""Pictures of maps: signed colours centred on zero, axes with units, the number in the title."""
+
+from __future__ import annotations
+
+__all__ = ["plot_map"]
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike, NDArray
+
+from ram.axes import Axis
+from ram.errors import DataError, explained
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
+    from matplotlib.figure import Figure
+
+    from ram.maps.regression_map import RegressionMap
+
+Array = NDArray[np.float64]
+
+_COLOURS = "RdBu_r"  # safe for the colour-blind; red adds, blue takes away
+_INK = "0.15"
+
+
+def plot_map(
+    maps: RegressionMap,
+    index: int = 0,
+    *,
+    image: ArrayLike | None = None,
+    ax: Axes | None = None,
+    limit: float | None = None,
+) -> Figure:
+    """Return a picture of one map of a batch.
+
+    Cells are drawn where they lie and as far as they extend, nothing is interpolated. A map in 3D is summed over
+    its first axis, which keeps the total. A log target is shown in per cent.
+
+    Parameters
+    ----------
+    index
+        Which sample.
+    image
+        Shape (*space) on the input's grid: the signal, drawn over the map, or the design (fill or thickness, 0 in
+        voids), in grey below it and outlined; the map is then faint in the voids.
+    ax
+        Where to draw; a new figure if not given.
+    limit
+        Colours go from -limit to limit, in the unit of the colour bar; the largest contribution of the whole batch if
+        not given, so that all its pictures share one scale.
+
+    Raises
+    ------
+    DataError
+        Where `image` is not on the input's grid.
+    """
+    from matplotlib.figure import Figure
+
+    values, axes = _flat(_shown(maps)[index], maps.axes)
+    design = None if image is None else _on_grid(image, maps)
+    every = np.array([_flat(one, maps.axes)[0] for one in _shown(maps)]) if limit is None else np.array([limit])
+    canvas = Figure(figsize=(6.4, 3.2) if len(axes) == 1 else (5.2, 4.3), layout="constrained") if ax is None else None
+    place = canvas.subplots() if canvas is not None else ax
+    assert place is not None
+    if len(axes) == 1:
+        mesh = _draw_signal(place, values, axes[0], design, maps)
+    else:
+        mesh = _draw_plane(place, values, axes, design, maps)
+    size = float(np.abs(every).max()) or 1.0
+    mesh.set(cmap=_COLOURS, clim=(-size, size))
+    place.set_title(_title(maps[index]), fontsize="medium")
+    figure = place.get_figure(root=True)
+    assert figure is not None
+    figure.colorbar(mesh, ax=place, label=_label(maps))
+    return figure
+
+
+def _shown(maps: RegressionMap) -> Array:
+    return 100.0 * np.expm1(maps.contributions) if maps.log else maps.contributions
+
+
+def _flat(values: Array, axes: Sequence[Axis]) -> tuple[Array, tuple[Axis, ...]]:
+    """Sum what has three axes over the first one."""
+    return (values.sum(axis=0), tuple(axes[1:])) if values.ndim == 3 else (values, tuple(axes))
+
+
+def _on_grid(image: ArrayLike, maps: RegressionMap) -> Array:
+    """Return the image on the grid that is drawn: of something in 3D the mean over the first axis."""
+    design = np.asarray(image, dtype=np.float64)
+    space = tuple(axis.size for axis in maps.input_axes)
+    if design.shape != space:
+        raise DataError(
+            explained(where="plot", what="image", allowed=f"of shape {space}, the input's grid", got=design.shape)
+        )
+    return np.asarray(design.mean(axis=0)) if design.ndim == 3 else design
+
+
+def _draw_signal(
+    place: Axes, values: Float[np.ndarray, " cell"], cells: Axis, signal: Array | None, maps: RegressionMap
+) -> QuadMesh:
+    """Bands of colour behind the signal, or bars as high as what each cell adds."""
+    (axis,) = maps.input_axes
+    place.set(xlabel=axis.label, xlim=(axis.edges[0], axis.edges[-1]))
+    height = values if signal is None else signal
+    low, high = min(0.0, float(height.min())) if signal is None else float(height.min()), float(height.max())
+    margin = 0.06 * (high - low) or 1.0
+    mesh = place.pcolormesh(cells.edges, [low - margin, high + margin], values[None, :], rasterized=True)
+    if signal is None:
+        place.stairs(values, cells.edges, color=_INK, baseline=0.0, linewidth=0.9)
+        place.axhline(0.0, color=_INK, linewidth=0.5)
+        place.set_ylabel(_label(maps).partition(" per cell")[0])
+    else:
+        place.plot(axis.centres, signal, color=_INK, linewidth=0.8)
+    return mesh
+
+
+def _draw_plane(
+    place: Axes, values: Float[np.ndarray, "y x"], cells: Sequence[Axis], design: Array | None, maps: RegressionMap
+) -> QuadMesh:
+    y, x = maps.input_axes[-2:]
+    if design is None:
+        mesh = place.pcolormesh(cells[1].edges, cells[0].edges, values, rasterized=True)
+    else:
+        mesh = _over_design(place, values, cells, design, (y, x))
+    place.set(xlabel=x.label, ylabel=y.label, xlim=(x.edges[0], x.edges[-1]), ylim=(y.edges[0], y.edges[-1]))
+    place.set_aspect("equal" if x.unit == y.unit else "auto")
+    return mesh
+
+
+def _over_design(place: Axes, values: Array, cells: Sequence[Axis], design: Array, grid: tuple[Axis, Axis]) -> QuadMesh:
+    """Draw the design in grey and over it each point of the input in the colour of its cell, faint in the voids."""
+    y, x = grid
+    solid = design != 0.0
+    place.pcolormesh(x.edges, y.edges, np.abs(design), cmap="Greys", rasterized=True)
+    rows, columns = (_cell_of(axis, of) for axis, of in zip(cells, grid, strict=True))
+    mesh = place.pcolormesh(x.edges, y.edges, values[np.ix_(rows, columns)], rasterized=True)
+    mesh.set_alpha(np.where(solid, 0.8, 0.25))  # type: ignore[arg-type]  # the stubs know of single numbers only
+    if solid.any() and not solid.all():
+        place.contour(x.centres, y.centres, solid, levels=[0.5], colors=[_INK], linewidths=0.7)
+    return mesh
+
+
+def _cell_of(cells: Axis, grid: Axis) -> NDArray[np.int64]:
+    """Return the cell in which each point of the grid lies."""
+    return np.clip(np.searchsorted(cells.edges, grid.centres, side="right") - 1, 0, cells.size - 1)
+
+
+def _label(maps: RegressionMap) -> str:
+    """Return what the colours mean, with the cell's size."""
+    axes = maps.axes[-2:]
+    widths = [f"{np.median(np.diff(axis.edges)):.3g}" for axis in reversed(axes)]
+    units = [axis.unit if axis.unit not in {"", "1"} else axis.name for axis in reversed(axes)]
+    pairs = " x ".join(f"{width} {unit}" for width, unit in zip(widths, units, strict=True))
+    size = f"{' x '.join(widths)} {units[0]}" if len(set(units)) == 1 else pairs
+    return f"{'factor - 1 in %' if maps.log else f'contribution in {maps.unit}'} per cell of {size}"
+
+
+def _title(one: RegressionMap) -> str:
+    """Return the number that the map is about: ``"umbrella 572.3 Hz = train-mean 561.0 Hz + 11.3 Hz"``."""
+    prediction, baseline = float(one.prediction[0]), float(one.baseline[0])
+    change = abs(prediction - baseline) or abs(prediction) or 1.0
+    decimals = int(np.clip(2 - np.floor(np.log10(change)), 0, 9))
+    prediction, baseline = round(prediction, decimals), round(baseline, decimals)
+    unit = "" if one.unit in {"", "1"} else f" {one.unit}"
+    parts = f"{one.target} {prediction:.{decimals}f}{unit} = {one.reference} {baseline:.{decimals}f}{unit}"
+    if one.log:
+        return f"{parts} x {np.exp(one.total[0]):.4f}"
+    return f"{parts} {'+' if prediction >= baseline else '-'} {abs(prediction - baseline):.{decimals}f}{unit}"
