@@ -67,10 +67,11 @@ def test_a_full_disk_at_any_call_leaves_a_whole_file(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_inside_the_body_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO])
+def test_trouble_of_the_disk_inside_the_body_is_named(tmp_path: Path, number: int) -> None:
     path = tmp_path / "a.txt"
     with pytest.raises(DataError, match=r"a\.txt: .* bytes free"), atomic.writing(path):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(number, os.strerror(number))
     assert not list(tmp_path.iterdir())
 
 

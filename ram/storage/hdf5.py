@@ -10,15 +10,20 @@ __all__ = ["Node", "create", "nodes", "open_for_looking", "open_safely", "read_t
 
 import contextlib
 import difflib
+import io
 import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 
 from ram.errors import DataError, RamError, explained
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 _MOST_OBJECTS = 100_000
 _DEEPEST = 64
@@ -50,11 +55,46 @@ class Node:
 
 @contextlib.contextmanager
 def create(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
-    """Yield a new file for writing: checksummed metadata, no time stamps, values aligned to 64 bytes."""
-    with h5py.File(
-        path, "w", libver=("v110", "v110"), track_order=True, alignment_threshold=512, alignment_interval=64
-    ) as file:
-        yield file
+    """Yield a new file for writing: checksummed metadata, no time stamps, values aligned to 64 bytes.
+
+    Raises
+    ------
+    OSError
+        The disk is full or broken.
+    """
+    with _Disk(path, "w+b") as disk:
+        try:
+            with h5py.File(
+                disk, "w", libver=("v110", "v110"), track_order=True, alignment_threshold=512, alignment_interval=64
+            ) as file:
+                yield file
+        finally:
+            if disk.trouble is not None:
+                raise disk.trouble
+
+
+class _Disk(io.FileIO):
+    """A file that keeps its trouble for later: a write that fails inside the HDF5 library can crash the interpreter."""
+
+    trouble: OSError | None = None
+
+    def write(self, content: Buffer) -> int:
+        """Write all of `content`; after trouble, nothing."""
+        rest = memoryview(content).cast("B")
+        while rest and self.trouble is None:
+            try:
+                rest = rest[super().write(rest) :]
+            except OSError as error:
+                self.trouble = error
+        return memoryview(content).nbytes
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the length; after trouble, leave it."""
+        try:
+            return super().truncate(size) if self.trouble is None else 0
+        except OSError as error:
+            self.trouble = error
+            return 0
 
 
 def open_safely(path: str | os.PathLike[str]) -> h5py.File:
