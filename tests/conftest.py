@@ -120,14 +120,24 @@ def disc_run(disc_folder: Path) -> Path:
 
 
 @pytest.fixture
-def changed_discs(tmp_path: Path) -> Callable[..., Path]:
-    """Write discs.h5 and discs.toml into a new folder after `change` of each record; returns the config."""
+def bare_discs(tmp_path: Path) -> Path:
+    """The same discs in a file without targets, truth and regions: what a user wants predicted."""
+    spec = disc_spec(targets={}, truth={}, regions=(), reference=None)
+    records = [Record(id=disc.id, x=disc.x, targets={}, split={"default": "test"}) for disc in disc_records()]
+    write_dataset(tmp_path / "bare.h5", spec, records)
+    return tmp_path / "bare.h5"
 
-    def write(change: Callable[[Record], Record] | None = None, *, config: str = EXPERIMENT, **spec: Any) -> Path:
+
+@pytest.fixture
+def changed_discs(tmp_path: Path) -> Callable[..., Path]:
+    """Write discs.h5, each record changed, and discs.toml, some words replaced; returns the config."""
+
+    def write(
+        change: Callable[[Record], Record] | None = None, *, words: tuple[str, str] = ("", ""), **spec: Any
+    ) -> Path:
         records = list(disc_records(count=spec.get("count", COUNT)))
-        changed = [change(record) if change else record for record in records]
-        write_dataset(tmp_path / "discs.h5", disc_spec(**spec), changed)
-        (tmp_path / "discs.toml").write_text(config, encoding="utf-8")
+        write_dataset(tmp_path / "discs.h5", disc_spec(**spec), [change(r) if change else r for r in records])
+        (tmp_path / "discs.toml").write_text(EXPERIMENT.replace(*words), encoding="utf-8")
         return tmp_path / "discs.toml"
 
     return write

@@ -9,6 +9,7 @@ import json
 import re
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -28,15 +29,23 @@ def plain(requirement: str) -> str:
 
 
 def imported_modules() -> set[str]:
-    """First names of all that the package and the recipes import."""
+    """First names of all that the package and the recipes import when they run."""
     found = set()
     for path in [*(ROOT / "ram").rglob("*.py"), *(ROOT / "datasets").rglob("*.py")]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in at_run_time(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 found |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 found.add(node.module.split(".")[0])
     return found - set(sys.stdlib_module_names) - {"ram", "__future__"}
+
+
+def at_run_time(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes below `node`, those for the type checker left out."""
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield child
+            yield from at_run_time(child)
 
 
 # A library and the part of it that is a distribution of its own.

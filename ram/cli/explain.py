@@ -35,7 +35,7 @@ def explain(
 ) -> None:
     """Say which regions drive the predictions of RUN, in the unit of the target."""
     import ram
-    from ram.maps.files import save_maps
+    from ram.maps.regression_map import save_maps
 
     opened = ram.open_run(run)
     known = ram.open_dataset(data) if data else opened.data()
