@@ -74,7 +74,7 @@ def rank_agreement(
 
 
 def _spearman(a: Float[np.ndarray, " cell"], b: Float[np.ndarray, " cell"]) -> float:
-    if a.size < 2 or not (np.all(np.isfinite(a)) and np.all(np.isfinite(b))):
+    if not (np.all(np.isfinite(a)) and np.all(np.isfinite(b))):
         return float("nan")
     a, b = rankdata(a) - (a.size + 1) / 2, rankdata(b) - (b.size + 1) / 2
     norm = np.sqrt((a @ a) * (b @ b))

@@ -52,7 +52,7 @@ class RegionTable:
     ids
         Shape (sample,).
     unit
-        Unit of `net` and `physics`.
+        Unit of `net` and `physics`; ``"1"`` for a log target, whose contributions are logarithms of factors.
     net
         Shape (sample, row): what the net's map holds within the region.
     physics
@@ -119,11 +119,12 @@ def region_table(
     if truth is not None:
         _require_shape(truth, space, "the truth")
         physics = _sums(truth, regions, len(names))
+        physics[np.isnan(truth).reshape(len(truth), -1).any(axis=1)] = np.nan  # empty regions of unknown samples too
     own = maps.parameter_contributions  # (batch, parameter): no place in the input, no truth
     return RegionTable(
         names=(*names, *maps.parameter_names),
         ids=tuple(map(str, maps.ids)),
-        unit=maps.unit,
+        unit="1" if maps.log else maps.unit,
         net=np.concatenate([net, own], axis=1),
         physics=np.concatenate([physics, np.full_like(own, np.nan)], axis=1),
     )
