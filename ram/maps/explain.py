@@ -178,6 +178,7 @@ def explain_regressor(
 
 
 def _net(net: nn.Module, target: Target, output: int, layer: str | None) -> Explained:
+    net = getattr(net, "_orig_mod", net)  # what torch.compile wraps: a compiled net cannot be looked into
     if not isinstance(net, Regressor):
         return AnyNet(net, target, output=output, layer=layer)
     if not 0 <= output < len(net.target_names):

@@ -91,6 +91,11 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves
         self._known: MutableMapping[Tensor, Rows] = WeakTensorKeyDictionary()
         self._known[x] = {2 + axis: Row.of_input(axis, size) for axis, size in enumerate(x.shape[2:])}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Say that nothing compiled is run within; torch would otherwise load its compiler, for 3 seconds."""
+        return False
+
     def rows(self, tensor: Tensor) -> Rows:
         """Return the row of each dimension of `tensor` whose place is known."""
         return self._known.get(tensor, {})
