@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -107,9 +108,16 @@ def _finished(
         else:
             stack.enter_context(joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1))
             computed = joblib.Parallel(return_as="generator", pre_dispatch="2*n_jobs", batch_size=1)(calls)
-            stack.callback(computed.close)  # type: ignore[attr-defined]
+            stack.callback(_stop, computed)
         for number, path in enumerate(paths):
             yield path if ready[number] else next(computed)
+
+
+def _stop(computed: Any) -> None:
+    """End the workers' generator; that results are left over is what a caller who stops early wants."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        computed.close()
 
 
 def _compute_chunk(function: Callable[[Any], Mapping[str, Any]], piece: Sequence[Any], path: Path) -> Path:
@@ -146,7 +154,7 @@ def _head(archive: Any) -> dict[str, Any]:
 def _is_final(path: Path, count: int) -> bool:
     """Whether a chunk is there, whole, and need not be computed again."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             head = _head(archive)
             for name in archive.files:
                 archive[name]
@@ -157,7 +165,7 @@ def _is_final(path: Path, count: int) -> bool:
 
 def _load(path: Path) -> list[Result | str]:
     results: list[Result | str] = []
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         for number, entry in enumerate(_head(archive)["results"]):
             if isinstance(entry, str):
                 results.append(entry)

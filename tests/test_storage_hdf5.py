@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from ram.errors import DataError
+from ram.storage import hdf5, netcdf
+
+
+def secret(folder: Path) -> Path:
+    """A file that no other file may make us read."""
+    path = folder / "secret.h5"
+    with h5py.File(path, "w") as file:
+        file["value"] = np.arange(3.0)
+    (folder / "secret.bin").write_bytes(bytes(24))
+    return path
+
+
+def external_link(file: h5py.File, folder: Path) -> None:
+    file["inputs"] = h5py.ExternalLink(str(secret(folder)), "/value")
+
+
+def external_link_deep(file: h5py.File, folder: Path) -> None:
+    file.create_group("a/b/c")["x"] = h5py.ExternalLink(str(secret(folder)), "/value")
+
+
+def external_storage(file: h5py.File, folder: Path) -> None:
+    secret(folder)
+    file.create_dataset("inputs", (3,), dtype="f8", external=[(str(folder / "secret.bin"), 0, 24)])
+
+
+def virtual_dataset(file: h5py.File, folder: Path) -> None:
+    layout = h5py.VirtualLayout((3,), dtype="f8")
+    layout[:] = h5py.VirtualSource(str(secret(folder)), "value", shape=(3,))
+    file.create_virtual_dataset("inputs", layout)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (
+            external_link,
+            r"/inputs: everything in the file must be stored in this file\. Got external link .*secret\.h5:/value",
+        ),
+        (external_link_deep, r"/a/b/c/x: everything in the file .* Got external link"),
+        (external_storage, r"/inputs: everything in the file .* Got external storage\. Copy the values"),
+        (virtual_dataset, r"/inputs: everything in the file .* Got virtual dataset\."),
+    ],
+)
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_a_file_that_leads_to_another_is_refused(
+    tmp_path: Path, build: Callable[[h5py.File, Path], None], message: str, libver: str
+) -> None:
+    path = tmp_path / "hostile.h5"
+    with h5py.File(path, "w", libver=libver) as file:
+        build(file, tmp_path)
+    with pytest.raises(DataError, match=rf"hostile\.h5:{message}"):
+        hdf5.open_safely(path)
+    (tmp_path / "secret.h5").unlink()  # the same answer when what it leads to is not there: nothing was followed
+    with pytest.raises(DataError, match=rf"hostile\.h5:{message}"):
+        hdf5.open_safely(path)
+
+
+def test_cycles_and_soft_links_end(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "loop.h5", "w") as file:
+        inner = file.create_group("a/b")
+        inner["up"] = file["a"]
+        inner["root"] = file["/"]
+        inner["soft"] = h5py.SoftLink("/a/b/soft")
+        inner["twice"] = inner["more"] = np.arange(2)
+    with hdf5.open_safely(tmp_path / "loop.h5") as file:
+        found = [(node.path, node.kind, node.leads_to) for node in hdf5.nodes(file)]
+    assert found == [
+        ("/a", "group", ""),
+        ("/a/b", "group", ""),
+        ("/a/b/more", "dataset", ""),
+        ("/a/b/root", "again", ""),
+        ("/a/b/soft", "soft link", "/a/b/soft"),
+        ("/a/b/twice", "dataset", ""),
+        ("/a/b/up", "again", ""),
+    ]
+
+
+def test_groups_nested_beyond_reason_are_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "deep.h5", "w") as file:
+        file.create_group("/".join("x" * 80))
+    with pytest.raises(
+        DataError, match=r"deep\.h5: the file must be whole and readable as HDF5\. .*64 levels of groups"
+    ):
+        hdf5.open_safely(tmp_path / "deep.h5")
+
+
+def test_what_is_no_hdf5_is_told_by_its_first_bytes(tmp_path: Path) -> None:
+    (tmp_path / "photo.h5").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    expected = re.escape(
+        "photo.h5: the file must be an HDF5 file. Got 108 bytes that begin with b'\\x89PNG\\r\\n\\x1a\\n'."
+    )
+    with pytest.raises(DataError, match=expected):
+        hdf5.open_safely(tmp_path / "photo.h5")
+    (tmp_path / "empty.h5").touch()
+    with pytest.raises(DataError, match=r"empty\.h5: the file must be an HDF5 file\. Got 0 bytes"):
+        hdf5.open_safely(tmp_path / "empty.h5")
+
+
+def test_a_missing_file_is_answered_with_names_that_are_alike(tmp_path: Path) -> None:
+    for name in ("wheel_demo.h5", "notes.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(
+        DataError, match=r"wheel_dem\.h5: the file must be there\. Got no file\. Did you mean 'wheel_demo\.h5'\?"
+    ):
+        hdf5.open_safely(tmp_path / "wheel_dem.h5")
+    with pytest.raises(DataError, match=r"Got no file\. Check the path\."):
+        hdf5.open_safely(tmp_path / "zzz")
+    with pytest.raises(DataError, match=r"a\.h5: the file must be there\."):
+        hdf5.open_safely(tmp_path / "no folder" / "a.h5")
+    with pytest.raises(DataError, match="the file must be there"):
+        hdf5.open_safely(tmp_path)
+
+
+def test_a_refused_file_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "hostile.h5"
+    with h5py.File(path, "w") as file:
+        external_link(file, tmp_path)
+    with pytest.raises(DataError):
+        hdf5.open_safely(path)
+    with h5py.File(path, "a") as file:  # impossible while a handle for reading is open
+        del file["inputs"]
+    hdf5.open_safely(path).close()
+
+
+def test_metadata_carries_checksums(tmp_path: Path) -> None:
+    with hdf5.create(tmp_path / "new.h5") as file:
+        netcdf.add_dimension(file, "sample", size=3)
+        netcdf.add_texts(file, "ids", ["a", "bb", "ß"], dims=("sample",))
+    content = (tmp_path / "new.h5").read_bytes()
+    assert content[8] == 3  # version of the superblock: the first one with a checksum is 2
+    assert struct.unpack("<Q", content[28:36])[0] == len(content)  # end of file as the superblock says it
+    with h5py.File(tmp_path / "new.h5") as file:
+        assert file["ids"].dtype.itemsize == 2
+        assert file["ids"].asstr()[:].tolist() == ["a", "bb", "ß"]
+        assert file["sample"].id.get_storage_size() == 0
+    for offset in range(12, 48):
+        flipped = bytearray(content)
+        flipped[offset] ^= 16
+        (tmp_path / "flipped.h5").write_bytes(flipped)
+        with pytest.raises(DataError, match=r"flipped\.h5: the file must be "):
+            hdf5.open_safely(tmp_path / "flipped.h5")
+
+
+@pytest.mark.parametrize(
+    "value", ["text", b"text", np.bytes_(b"text"), np.array(b"text"), np.array(["text"], dtype=object)]
+)
+def test_text_attributes_are_read_however_they_are_stored(tmp_path: Path, value: object) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.attrs["units"] = value
+        assert hdf5.read_text(file, "units") == "text"
+        assert hdf5.read_text(file, "nothing") == ""
+
+
+def test_the_writers_error_wins_over_the_closing(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), hdf5.create(tmp_path / "a.h5") as file:
+        file["x"] = 1 / 0
+
+
+def test_no_module_of_the_data_layer_can_load_objects() -> None:
+    """Pickle runs code: no file of this package is read or written by it (workers get their task through pipes)."""
+    import ram
+
+    forbidden = re.compile(
+        r"\b(import pickle|allow_pickle=True|torch\.(load|save)\(|joblib\.(load|dump)|marshal|shelve|dill)\b"
+    )
+    sources = list(Path(ram.__file__).parent.rglob("*.py"))
+    assert len(sources) > 10
+    assert [str(path) for path in sources if forbidden.search(path.read_text(encoding="utf-8"))] == []
+    loads = [
+        path
+        for path in sources
+        if re.search(r"np\.(load|savez?)\((?!.*allow_pickle=False)", path.read_text(encoding="utf-8"))
+    ]
+    assert loads == []
