@@ -157,3 +157,17 @@ def test_report_prints_where_to_look(shell: Shell, disc_run: Path, disc_folder: 
     assert len(pictures) == 3
     for path in (report, *pictures):
         assert Path(path).stat().st_size > 1000
+
+
+def test_json_has_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
+    from ram.cli.output import say_json
+
+    say_json({"a": [float("nan"), 1.5, float("inf")], "b": (Path("x"), None, True)})
+    assert json.loads(capsys.readouterr().out) == {"a": [None, 1.5, None], "b": ["x", None, True]}
+
+
+def test_tables_keep_their_columns_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    from ram.cli.output import say_table
+
+    say_table("wide", ["id", "x" * 90, "y" * 90], [["w" * 40, "1", "2"]])
+    assert "y" * 90 in capsys.readouterr().out.replace("\n", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["app"]
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -45,15 +46,17 @@ def make(
 
 
 def say_options(folder: Path) -> None:
-    """Print the options of the recipe in `folder`, as the signature of its ``make`` declares them."""
+    """Print the options of the recipe in `folder`: the signature and the text of its ``make``."""
     from ram.data import making
 
+    recipe = making.load_recipe(folder)
     rows = []
-    for option in making.options_of(making.load_recipe(folder)):
+    for option in making.options_of(recipe):
         kind = option.kind.__name__ if isinstance(option.kind, type) else str(option.kind)
         default = "required" if option.required else str(option.default)
         rows.append([f"--{option.name.replace('_', '-')}", kind, default])
     say_table(f"options of {folder}", ["option", "type", "default"], rows)
+    say("\n" + (inspect.getdoc(recipe.make) or "").partition("\nRaises\n")[0])
 
 
 @app.command(epilog="Example: ram data info wheel.h5")
@@ -73,10 +76,10 @@ def info(
 
 
 def recipe_options(words: Sequence[str]) -> dict[str, str]:
-    """Return the options in ``["--samples", "64", "--truth-test=12"]`` by their Python names.
+    """Return the values by name; the recipe's signature says what they are.
 
     >>> recipe_options(["--samples", "64", "--truth-test=12"])
-    {'samples': '64', 'truth_test': '12'}
+    {'samples': '64', 'truth-test': '12'}
 
     Raises
     ------
@@ -91,5 +94,5 @@ def recipe_options(words: Sequence[str]) -> dict[str, str]:
             raise ConfigError(
                 explained(where="ram data make", what="a recipe's option", allowed="--name VALUE", got=f"'{name}'")
             )
-        options[name[2:].replace("-", "_")] = value if equals else rest.pop(0)
+        options[name[2:]] = value if equals else rest.pop(0)
     return options
