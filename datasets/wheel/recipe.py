@@ -2,19 +2,21 @@
 
     ram data make datasets/wheel --samples 1000 --size 64 --seed 0 --jobs 2 --output wheel.h5
 
-Sample i depends on (seed, i) alone. Of ten samples in a row the first is for the test, the second for validation,
+Sample i depends on (seed, i) alone. Of twenty samples in a row the first is for the test, the second for validation,
 the others for training. The reference of all contributions is the mean design of the training samples.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import NDArray
 
 from ram.axes import Axis
 from ram.data.layout import DatasetSpec, Record, write_dataset
@@ -63,10 +65,10 @@ class Task:
 def part_of(index: int) -> str:
     """Return the part of the split that a sample belongs to.
 
-    >>> [part_of(i) for i in (0, 1, 2, 9, 10)]
+    >>> [part_of(i) for i in (0, 1, 2, 19, 20)]
     ['test', 'validation', 'train', 'train', 'test']
     """
-    return {0: "test", 1: "validation"}.get(index % 10, "train")
+    return {0: "test", 1: "validation"}.get(index % 20, "train")
 
 
 def make(
@@ -153,7 +155,7 @@ def mean_design(*, samples: int, size: int, seed: int) -> Image:
 def solved(task: Task, *, size: int, seed: int, reference: Image) -> dict[str, Float[np.ndarray, "..."] | float]:
     """Return targets, maps and remarks of one sample, by name; a map's name is ``target/kind``."""
     image = image_of(task.index, size=size, seed=seed)
-    found = wheel.solve(image.fill, image.thickness, pitch_mm=image.pitch_mm, sensitivities=task.truth)
+    found = wheel.solve(image.fill, image.thickness, pitch_mm=image.pitch_mm, sensitivities=task.truth, modes=5)
     result: dict[str, Float[np.ndarray, "..."] | float] = dict(found.targets)
     result |= {"dropped_pixels": float(found.dropped)}
     if not task.truth:
@@ -196,46 +198,50 @@ def _per_mm(unit: str) -> str:
 
 
 def _records(
-    tasks: Iterable[Task], results: Iterator[dict[str, object] | str], *, size: int, seed: int, failures: list[str]
+    tasks: Iterable[Task],
+    results: Iterator[Mapping[str, NDArray[Any] | float] | str],
+    *,
+    size: int,
+    seed: int,
+    failures: list[str],
 ) -> Iterator[Record]:
     for task, result in zip(tasks, results, strict=True):
         if isinstance(result, str):
             if not result.startswith(SolverError.__name__):
                 raise RuntimeError(f"wheel {task.index} of seed {seed}: {result}")
             failures.append(f"wheel {task.index} of seed {seed}: {result}")
-            result = {}
-        yield _record(task.index, result, size=size, seed=seed)
+        yield _record(task.index, {} if isinstance(result, str) else result, size=size, seed=seed)
 
 
-def _record(index: int, result: dict[str, object], *, size: int, seed: int) -> Record:
+def _record(index: int, result: Mapping[str, Any], *, size: int, seed: int) -> Record:
     design, image = wheel.design(seed, index), image_of(index, size=size, seed=seed)
-    maps = {tuple(name.split("/")): values for name, values in result.items() if "/" in name}
+    keys = [(name, kind) for name, _, kind in (key.partition("/") for key in result) if kind]
     return Record(
         id=f"wheel-{seed}-{index:06d}",
         group=f"{design.n_spokes} spokes",
         x=np.stack([image.fill, image.thickness]).astype(np.float32),
-        targets={name: float(result.get(name, np.nan)) for name in wheel.TARGETS},  # type: ignore[arg-type]
+        targets={name: float(result.get(name, np.nan)) for name in wheel.TARGETS},
         parameters=_parameters(design, result),
         split={"default": part_of(index)},
-        truth=maps,  # type: ignore[arg-type]
+        truth={key: result["/".join(key)] for key in keys},
         regions=image.regions,
     )
 
 
-def _parameters(design: wheel.Design, result: dict[str, object]) -> dict[str, float]:
+def _parameters(design: wheel.Design, result: Mapping[str, Any]) -> dict[str, float]:
     values = {}
     for name in PARAMETERS:
         attribute = next((field for field in (name, f"{name}_mm") if hasattr(design, field)), None)
-        values[name] = float(getattr(design, attribute)) if attribute else float(result.get(name, np.nan))  # type: ignore[arg-type]
+        values[name] = float(getattr(design, attribute)) if attribute else float(result.get(name, np.nan))
     values["thin_spot_depth"] = design.thin_spot.depth if design.thin_spot else 0.0
     values["solver_status"] = _status(result)
     return values
 
 
-def _status(result: dict[str, object]) -> float:
+def _status(result: Mapping[str, Any]) -> float:
     if not result:
         return FAILED
-    odd = result["dropped_pixels"] > 0 or result.get("truth_residual", 0.0) > 0.01  # type: ignore[operator]
+    odd = result["dropped_pixels"] > 0 or result.get("truth_residual", 0.0) > 0.01
     return ODD if odd else SOLVED
 
 

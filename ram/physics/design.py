@@ -201,7 +201,7 @@ def _fill(design: Design, size: int) -> Float[np.ndarray, "y x"]:
     between = ~solid
     solid[between] = _in_spoke(design, radius[between], angle[between])
     solid &= radius <= OUTER_RADIUS_MM
-    return solid.reshape(size, SUPERSAMPLING, size, SUPERSAMPLING).mean(axis=(1, 3))
+    return np.asarray(solid.reshape(size, SUPERSAMPLING, size, SUPERSAMPLING).mean(axis=(1, 3)))
 
 
 def _way(design: Design, radius: Float[np.ndarray, " *point"]) -> Float[np.ndarray, " *point"]:
@@ -228,7 +228,7 @@ def _in_spoke(
     )
     hole = design.hub_radius_mm + design.hole_position * (design.rim_inner_radius_mm - design.hub_radius_mm)
     hole_radius = design.hole_share * _width(design, design.hole_position) / 2
-    return solid & (np.hypot(radius - hole, radius * off) >= hole_radius)
+    return np.asarray(solid & (np.hypot(radius - hole, radius * off) >= hole_radius))
 
 
 def _thickness(
@@ -243,8 +243,8 @@ def _thickness(
     in_rim = np.clip((radius - design.rim_inner_radius_mm) / BLEND_MM + 0.5, 0, 1)
     law = spoke + in_hub * (design.hub_thickness_mm - spoke) + in_rim * (design.rim_thickness_mm - spoke)
     if design.thin_spot is None:
-        return law
-    return law * (1 - _dent(design.thin_spot, design.rotation, radius, angle))
+        return np.asarray(law)
+    return np.asarray(law * (1 - _dent(design.thin_spot, design.rotation, radius, angle)))
 
 
 def _dent(

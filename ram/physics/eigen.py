@@ -13,7 +13,6 @@ from __future__ import annotations
 __all__ = ["lowest_modes"]
 
 import numpy as np
-import scipy.linalg
 from jaxtyping import Float
 from scipy import sparse
 from scipy.sparse.linalg import splu
@@ -21,6 +20,7 @@ from scipy.sparse.linalg import splu
 from ram.errors import SolverError
 
 STEPS = 40
+NEGLIGIBLE = 1e-13  # of the largest squared length in a block of unit vectors
 
 Vectors = Float[np.ndarray, "unknown vector"]
 
@@ -45,19 +45,22 @@ def lowest_modes(
         Where the modes have not converged after 40 steps.
     """
     factors = splu(stiffness, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-    block, weighted_block, rest = _normalised(factors.solve(np.asfortranarray(mass @ start)), mass)
-    basis = weighted = np.zeros((start.shape[0], 0))
+    block, weighted_block, _ = _normalised(factors.solve(np.asfortranarray(mass @ start)), mass)
+    basis, weighted = (np.empty((len(start), STEPS * start.shape[1]), order="F") for _ in range(2))
     projected = np.zeros((0, 0))  # basis^T M K^-1 M basis
     for _ in range(STEPS):
-        basis, weighted = np.hstack([basis, block]), np.hstack([weighted, weighted_block])
-        image, shares = _orthogonal(factors.solve(np.asfortranarray(weighted_block)), basis, weighted)
+        old, new = len(projected), len(projected) + block.shape[1]
+        basis[:, old:new], weighted[:, old:new] = block, weighted_block
+        image, shares = _orthogonal(factors.solve(weighted[:, old:new]), basis[:, :new], weighted[:, :new])
         block, weighted_block, rest = _normalised(image, mass)
         projected = _bordered(projected, shares)
         inverse, vectors = np.linalg.eigh(projected)
         inverse, vectors = inverse[::-1][:count], vectors[:, ::-1][:, :count]
-        missed = np.linalg.norm(rest @ vectors[-len(rest) :], axis=0)
+        missed = np.linalg.norm(rest @ vectors[old:], axis=0)
         if len(inverse) == count and np.all(missed <= tolerance * inverse):
-            return 1 / inverse, basis @ vectors
+            return 1 / inverse, basis[:, :new] @ vectors
+        if not block.shape[1]:
+            break
     raise SolverError(f"the lowest {count} modes have not converged after {STEPS} block steps")
 
 
@@ -68,15 +71,27 @@ def _bordered(
     return np.block([[projected, above], [above.T, (corner + corner.T) / 2]])
 
 
-def _normalised(block: Vectors, mass: sparse.csc_array) -> tuple[Vectors, Vectors, Float[np.ndarray, "vector vector"]]:
-    """Return the block made M-orthonormal, M times it, and the triangle R of block = normalised R."""
+def _normalised(block: Vectors, mass: sparse.csc_array) -> tuple[Vectors, Vectors, Float[np.ndarray, "kept vector"]]:
+    """Return an M-orthonormal basis of the block's columns, M times it, and R of block = basis R.
+
+    A direction that has converged leaves nothing but rounding behind; it is dropped. Twice, because the first
+    time leaves an error that grows with the square of the block's condition.
+    """
     weighted = mass @ block
-    lower = np.linalg.cholesky(block.T @ weighted)
-    return (
-        scipy.linalg.solve_triangular(lower, block.T, lower=True).T,
-        scipy.linalg.solve_triangular(lower, weighted.T, lower=True).T,
-        lower.T,
-    )
+    scales = np.sqrt(np.einsum("nv,nv->v", block, weighted))
+    turn, rest = _whitening((block / scales).T @ (weighted / scales))
+    block, rest = block @ (turn / scales[:, None]), rest * scales
+    weighted = mass @ block
+    turn, more = _whitening(block.T @ weighted)
+    return block @ turn, weighted @ turn, more @ rest
+
+
+def _whitening(gram: Float[np.ndarray, "v v"]) -> tuple[Float[np.ndarray, "v kept"], Float[np.ndarray, "kept v"]]:
+    """Return the turn that makes vectors of these products orthonormal, and its inverse."""
+    squares, directions = np.linalg.eigh(gram)
+    kept = squares > NEGLIGIBLE * squares[-1]
+    lengths, directions = np.sqrt(squares[kept]), directions[:, kept]
+    return directions / lengths, lengths[:, None] * directions.T
 
 
 def _orthogonal(block: Vectors, basis: Vectors, weighted: Vectors) -> tuple[Vectors, Float[np.ndarray, "basis vector"]]:

@@ -28,18 +28,23 @@ __all__ = [
     "modes",
 ]
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import skfem
 from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
 from scipy import sparse
+from skfem.element import DiscreteField
 from skfem.helpers import ddot, dot, sym_grad, trace
 
 from ram.errors import SolverError
 from ram.physics.eigen import lowest_modes
+
+Array = NDArray[np.float64]
 
 SHEAR_CORRECTION = 5 / 6
 SMALLEST_FILL = 1e-9
@@ -84,7 +89,7 @@ class Element:
     @property
     def unknowns(self) -> int:
         """Unknowns of one node."""
-        return self.stiffness.shape[-1] // 4
+        return len(self.stiffness[0]) // 4
 
 
 Law = Callable[[float, Material], Element]
@@ -95,25 +100,23 @@ def _square(pitch: float) -> skfem.MeshQuad:
     return skfem.MeshQuad(corners, np.array([[0], [1], [2], [3]]))
 
 
-@skfem.BilinearForm
-def _elasticity(u, v, w):  # type: ignore[no-untyped-def]
+def _elasticity(u: DiscreteField, v: DiscreteField, w: Mapping[str, Any]) -> Array:
     """Plane-stress energy of a vector field for unit E / (1 - nu^2): bending in beta, membrane in (u, v)."""
     strain, test = sym_grad(u), sym_grad(v)
-    return (1 - w.nu) * ddot(strain, test) + w.nu * trace(strain) * trace(test)
+    return np.asarray((1 - w["nu"]) * ddot(strain, test) + w["nu"] * trace(strain) * trace(test))
 
 
-@skfem.BilinearForm
-def _product(u, v, w):  # type: ignore[no-untyped-def]
-    return dot(u, v)
+def _product(u: DiscreteField, v: DiscreteField, _: Mapping[str, Any]) -> Array:
+    return np.asarray(dot(u, v))
 
 
 def _vector_matrices(pitch: float, nu: float) -> tuple[Float[np.ndarray, "8 8"], Float[np.ndarray, "8 8"]]:
     """Return elasticity (unit modulus) and mass (unit density) of a vector field, unknowns node by node."""
     basis = skfem.Basis(_square(pitch), skfem.ElementVector(skfem.ElementQuad1()), intorder=4)
     order = basis.nodal_dofs.T.ravel()
-    both = (_elasticity.assemble(basis, nu=nu), _product.assemble(basis))
-    stiffness, mass = (matrix.toarray()[np.ix_(order, order)] for matrix in both)
-    return stiffness, mass
+    stiffness = skfem.BilinearForm(_elasticity).assemble(basis, nu=nu).toarray()
+    mass = skfem.BilinearForm(_product).assemble(basis).toarray()
+    return stiffness[np.ix_(order, order)], mass[np.ix_(order, order)]
 
 
 def _tied_shear(pitch: float) -> Float[np.ndarray, "12 12"]:
