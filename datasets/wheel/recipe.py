@@ -25,7 +25,7 @@ from ram.errors import ConfigError, SolverError, explained
 from ram.physics import wheel
 from ram.physics.design import WINDOW_MM
 
-VERSION = 1  # raise it when the same seed gives other wheels or other values
+VERSION = 2  # raise it when the same seed gives other wheels or other values
 CHANNELS = {"fill": "1", "thickness": "mm"}
 PARAMETERS = {
     "n_spokes": "1",
