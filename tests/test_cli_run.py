@@ -118,7 +118,10 @@ def test_explain_as_json_adds_up_against_each_reference(shell: Shell, disc_run: 
     assert set(targets) == {"umbrella", "mass"}
     for of in targets.values():
         for sample in of["samples"]:
-            assert abs(sample["residual"]) <= 1e-5 * max(1.0, abs(sample["prediction"]))
+            assert list(sample["carried"]) == ["void", "hub", "rim"]
+            total = sample["baseline"] + sum(sample["carried"].values())
+            assert total == pytest.approx(sample["prediction"], rel=1e-6)
+            assert sample["residual"] == pytest.approx(sample["prediction"] - total, abs=1e-9)
 
 
 def test_explain_against_a_sample_has_its_prediction_as_baseline(shell: Shell, disc_run: Path) -> None:
@@ -126,6 +129,13 @@ def test_explain_against_a_sample_has_its_prediction_as_baseline(shell: Shell, d
     first, second = answer["targets"]["umbrella"]["samples"]
     assert first["baseline"] == pytest.approx(first["prediction"], rel=1e-7)
     assert second["baseline"] == pytest.approx(first["prediction"], rel=1e-7)
+
+
+def test_explain_without_regions_gives_the_whole_map(shell: Shell, disc_run: Path, bare_discs: Path) -> None:
+    code, out, _ = shell("explain", disc_run, "--data", bare_discs, "--samples", "1", "--json")
+    assert code == 0
+    sample = json.loads(out)["targets"]["mass"]["samples"][0]
+    assert sample["baseline"] + sample["carried"]["map"] == pytest.approx(sample["prediction"], rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,9 @@ from ram.cli.output import AsJson, say, say_json, say_table
 from ram.errors import ConfigError, explained, nearest
 
 if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float
+
     from ram.data.dataset import Dataset, Sample
     from ram.maps.regression_map import RegressionMap
 
@@ -48,10 +51,10 @@ def explain(
     if pictures:
         save_pictures(pictures, maps, chosen)
     if as_json:
-        say_json({"run": str(run), "targets": {name: as_dict(of) for name, of in maps.items()}, **kept})
+        say_json({"run": str(run), "targets": {name: as_dict(of, chosen) for name, of in maps.items()}, **kept})
         return
     for one in maps.values():
-        say_map(one)
+        say_map(one, chosen)
     for word, path in kept.items():
         say(f"{word}: {path}")
 
@@ -97,28 +100,54 @@ def position_of(known: Dataset, word: str, *, option: str, also: Sequence[str] =
     return ids.index(word)
 
 
-def as_dict(maps: RegressionMap) -> dict[str, object]:
+def as_dict(maps: RegressionMap, data: Dataset) -> dict[str, object]:
     """Return what a script would ask of maps: the numbers of each sample, not the cells."""
+    names, carried = parts_of(maps, data)
+    columns = (maps.ids, maps.prediction, maps.baseline, maps.residual, carried)
     return {
         "unit": maps.unit,
         "method": maps.method,
         "grade": maps.grade,
         "reference": maps.reference,
+        "log": maps.log,
         "samples": [
-            {"id": str(name), "prediction": float(total), "baseline": float(base), "residual": float(rest)}
-            for name, total, base, rest in zip(maps.ids, maps.prediction, maps.baseline, maps.residual, strict=True)
+            {
+                "id": str(name),
+                "prediction": float(total),
+                "baseline": float(base),
+                "residual": float(rest),
+                "carried": dict(zip(names, map(float, parts), strict=True)),
+            }
+            for name, total, base, rest, parts in zip(*columns, strict=True)
         ],
     }
 
 
-def say_map(maps: RegressionMap) -> None:
+def say_map(maps: RegressionMap, data: Dataset) -> None:
     """Print for each sample what its prediction is made of."""
+    names, carried = parts_of(maps, data)
+    columns = (maps.ids, maps.prediction, maps.baseline, carried, maps.residual)
     rows = [
-        [str(name), f"{total:.5g}", f"{base:.5g}", f"{total - base:+.4g}", f"{rest:+.1e}"]
-        for name, total, base, rest in zip(maps.ids, maps.prediction, maps.baseline, maps.residual, strict=True)
+        [str(name), f"{total:.5g}", f"{base:.5g}", *(f"{part:+.4g}" for part in parts), f"{rest:+.0e}"]
+        for name, total, base, parts, rest in zip(*columns, strict=True)
     ]
-    title = f"{maps.target} in {maps.unit}, against {maps.reference} ({maps.method}, {maps.grade})"
-    say_table(title, ["sample", "prediction", "baseline", "sum of the map", "residual"], rows)
+    sums = "logarithms of factors" if maps.log else maps.unit
+    say_table(
+        f"{maps.target} in {maps.unit}, against {maps.reference}; parts in {sums} ({maps.method}, {maps.grade})",
+        ["sample", "prediction", "= baseline", *(f"+ {name}" for name in names), "+ residual"],
+        rows,
+    )
+
+
+def parts_of(maps: RegressionMap, data: Dataset) -> tuple[Sequence[str], Float[np.ndarray, "batch part"]]:
+    """Return what the named regions (and parameters) carry, or the whole map where the file names no regions."""
+    from ram.evaluation.regions import region_table
+
+    codes = data.regions_array() if data.region_names else None
+    if codes is None or codes.max() >= len(data.region_names):  # some samples have no regions
+        return ["map"], maps.total[:, None]
+    table = region_table(maps, codes, data.region_names)
+    return table.names, table.net
 
 
 def save_pictures(folder: Path, maps: Mapping[str, RegressionMap], data: Dataset) -> None:
