@@ -24,7 +24,9 @@ SLOTS = ("umbrella", "tilt", "tilt", "two_diameter", "two_diameter")
 HARMONICS = np.array([0, 1, 1, 2, 2])
 CLAMP_MARGIN = 0.4  # of a pixel: the staircase's clamp then lies, on average, where the circle does
 RIM_MM = 200.0  # nodes beyond this radius tell the modes apart
+RIM_GAP_DEGREES = 30.0  # a rim that lacks more than this has no nodal diameters to count
 LEAST_SHARE = 0.3  # of the rim's motion that must be the harmonic by which a mode is named
+LEAST_TURN = 0.5  # of the rim's motion that must be a turn about the hub
 MM = 1e-3
 
 Map = Float[np.ndarray, "y x"]
@@ -108,7 +110,7 @@ def connected(fill: Map, pitch_mm: float) -> Bool[np.ndarray, "y x"]:
     Raises
     ------
     SolverError
-        Where there is nothing at the hub, or what hangs on it does not reach the rim.
+        Where there is nothing at the hub, what hangs on it does not reach the rim, or the rim is open.
     """
     at = (np.arange(len(fill)) - (len(fill) - 1) / 2) * pitch_mm
     radius = np.hypot(at[None, :], at[:, None])
@@ -117,9 +119,14 @@ def connected(fill: Map, pitch_mm: float) -> Bool[np.ndarray, "y x"]:
     if not at_hub.size:
         raise refusal("the hub", f"material within {CLAMP_RADIUS_MM:g} mm of the centre", "none")
     kept = np.isin(parts, at_hub)
-    if not np.any(kept & (radius >= RIM_MM)):
+    at_rim = kept & (radius >= RIM_MM)
+    if not at_rim.any():
         reach = f"material that ends {radius[kept].max():.0f} mm from the centre"
         raise refusal("the wheel", f"connected from the hub to the rim at {RIM_MM:g} mm", reach)
+    angle = np.arctan2(at[:, None], at[None, :])[at_rim]
+    gap = np.degrees(np.diff(np.sort(angle), append=angle.min() + 2 * np.pi).max())
+    if gap > RIM_GAP_DEGREES:
+        raise refusal("the rim", f"closed, with no gap over {RIM_GAP_DEGREES:g} degrees", f"a gap of {gap:.0f} degrees")
     return kept
 
 
@@ -138,7 +145,7 @@ def named_bending(disc: Disc, *, count: int) -> tuple[plate.Modes, Float[np.ndar
         found = disc.modes(count=count + more, law=plate.BENDING, start=None if more else grid.bending)
         shares = _rim_shares(found, grid)
         slots = _assigned(shares, found.eigenvalues)
-        if np.all(shares[slots, HARMONICS] >= LEAST_SHARE):
+        if len(slots) == len(SLOTS) and np.all(shares[slots, HARMONICS] >= LEAST_SHARE):
             names = dict(zip(slots, SLOTS, strict=True))
             return found.only(slots), found.frequencies, tuple(names.get(mode, "") for mode in range(len(shares)))
     got = ", ".join(f"{f:.0f} Hz (n={n})" for f, n in zip(found.frequencies, shares.argmax(axis=1), strict=True))
@@ -179,7 +186,7 @@ def torsion(disc: Disc) -> plate.Modes:
         along = np.stack([-np.sin(grid.angle[at_rim]), np.cos(grid.angle[at_rim])], axis=1)
         moved = found.shapes[:, at_rim]
         shares = np.mean(np.sum(moved * along, axis=2), axis=1) ** 2 / np.mean(np.sum(moved**2, axis=2), axis=1)
-        turning = np.flatnonzero(shares > 0.5)
+        turning = np.flatnonzero(shares > LEAST_TURN)
         if turning.size:
             return found.only([int(turning[0])])
     got = ", ".join(f"{f:.0f} Hz" for f in found.frequencies)
