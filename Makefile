@@ -35,10 +35,9 @@ $(BIN)/python:
 	@touch $@
 
 demo: $(DEMO_RUN)/manifest.json  ## Data, training, maps and a report, end to end, in less than ten minutes.
-	$(BIN)/ram explain $(DEMO_RUN) --target umbrella --samples 3 --pictures $(DEMO_RUN)/pictures
+	$(BIN)/ram explain $(DEMO_RUN) --target umbrella --samples 5 --output build/wheel_demo_maps.h5
+	@echo
 	$(BIN)/ram report $(DEMO_RUN)
-	@printf '\nThe report:\n  %s\nThree pictures:\n' $(DEMO_RUN)/report.html
-	@ls $(DEMO_RUN)/pictures/*.png | head -n 3 | sed 's/^/  /'
 
 $(DEMO_RUN)/manifest.json: experiments/wheel_demo.toml | $(DEMO_DATA)
 	@rm -rf $(DEMO_RUN)
