@@ -24,7 +24,8 @@ def convolution(
     the mirrored map; the usual odd kernel would centre it on input 2i.
     """
     padding = (kernel - stride) // 2
-    return _CONVOLUTIONS[ndim](channels, features, kernel, stride=stride, padding=padding, bias=bias)
+    made: nn.Module = _CONVOLUTIONS[ndim](channels, features, kernel, stride=stride, padding=padding, bias=bias)
+    return made
 
 
 def pool(ndim: int) -> nn.Module:

@@ -182,10 +182,10 @@ def _value(text: str) -> Any:
 def _paragraph(where: str, error: ErrorDetails) -> str:
     path = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        allowed = _fields_at(error["loc"][:-1])
-        step = nearest(str(error["loc"][-1]), allowed)
+        known = _fields_at(error["loc"][:-1])
+        step = nearest(str(error["loc"][-1]), known)
         return explained(
-            where=where, what="a key", allowed=f"one of {', '.join(allowed)}", got=f"'{path}'", next_step=step
+            where=where, what="a key", allowed=f"one of {', '.join(known)}", got=f"'{path}'", next_step=step
         )
     if error["type"] == "missing":
         return explained(

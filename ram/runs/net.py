@@ -1,0 +1,202 @@
+"""What a run's net is: enough to build it again, and to read and write its weights."""
+
+from __future__ import annotations
+
+__all__ = ["NetSpec", "load_net", "save_net"]
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import xxhash
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ram.axes import Axis
+from ram.errors import DataError, explained
+from ram.models.backbones import build_backbone
+from ram.models.coordinates import coordinate_channels
+from ram.models.regressor import Regressor, TargetScaling
+from ram.models.symmetry import symmetry_group
+from ram.randomness import seed_of
+from ram.runs.config import ModelConfig
+from ram.storage.atomic import writing
+
+_SCHEMA = "ram-checkpoint/1"
+
+
+@dataclass(frozen=True)
+class NetSpec:
+    """What a net was built for.
+
+    Attributes
+    ----------
+    model
+        The config's section.
+    channels
+        Name and unit of each input channel.
+    axes
+        The input's axes.
+    symmetries
+        Names that the data set declares.
+    targets
+        In the order of the outputs; mean and scale of the training part.
+    parameters
+        Name and unit of each design parameter at the linear unit.
+    """
+
+    model: ModelConfig
+    channels: Mapping[str, str]
+    axes: tuple[Axis, ...]
+    symmetries: tuple[str, ...]
+    targets: tuple[TargetScaling, ...]
+    parameters: Mapping[str, str]
+
+    def build(
+        self,
+        *,
+        seed: int = 0,
+        input_mean: list[float] | None = None,
+        input_scale: list[float] | None = None,
+        parameter_mean: list[float] | None = None,
+        parameter_scale: list[float] | None = None,
+    ) -> Regressor:
+        """Return the net with weights drawn from `seed`; the global random state stays as it is.
+
+        Raises
+        ------
+        ConfigError, ModelError
+            Where the model's section does not fit the inputs.
+        """
+        space, ndim = [axis.size for axis in self.axes], len(self.axes)
+        coordinates = coordinate_channels(self.model.coordinates, self.axes)
+        group = symmetry_group(self.symmetries, space=space) if self.model.symmetry_average else ()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(seed, "weights") % 2**63)
+            backbone = build_backbone(
+                self.model.backbone,
+                ndim=ndim,
+                channels=len(self.channels) + len(self.model.coordinates),
+                widths=self.model.widths,
+                depth=self.model.depth,
+                kernel=self.model.kernel,
+            )
+            backbone.check_size(space)
+            return Regressor(
+                backbone,
+                targets=self.targets,
+                input_mean=input_mean or [0.0] * len(self.channels),
+                input_scale=input_scale or [1.0] * len(self.channels),
+                parameters=dict(self.parameters),
+                parameter_mean=parameter_mean or [0.0] * len(self.parameters),
+                parameter_scale=parameter_scale or [1.0] * len(self.parameters),
+                coordinates=coordinates,
+                symmetries=group,
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all but the axes' cells and the targets' scaling, which are kept as tensors."""
+        return {
+            "model": self.model.model_dump(mode="json"),
+            "channels": dict(self.channels),
+            "axes": [{"name": a.name, "unit": a.unit, "long_name": a.long_name} for a in self.axes],
+            "symmetries": list(self.symmetries),
+            "targets": [{"name": t.name, "unit": t.unit, "log": t.log} for t in self.targets],
+            "parameters": dict(self.parameters),
+        }
+
+
+def save_net(path: Path, regressor: Regressor, spec: NetSpec, *, epoch: int) -> None:
+    """Write weights, buffers and `spec` as one safetensors file, atomically."""
+    tensors = {f"net.{name}": value.detach().cpu().contiguous() for name, value in regressor.state_dict().items()}
+    for number, axis in enumerate(spec.axes):
+        tensors[f"axes.{number}.centres"] = torch.tensor(axis.centres)
+        tensors[f"axes.{number}.edges"] = torch.tensor(axis.edges)
+    content: dict[str, Any] = {"schema": _SCHEMA, "epoch": epoch, "spec": spec.as_dict()}
+    content["digest"] = _digest(tensors, content)
+    # One key: safetensors orders several differently from process to process.
+    with writing(path) as temporary:
+        save_file(tensors, temporary, metadata={"ram": json.dumps(content, sort_keys=True)})
+
+
+def load_net(path: Path) -> tuple[Regressor, NetSpec]:
+    """Return the net in evaluation mode and what it was built for.
+
+    Raises
+    ------
+    DataError
+        Where the file is missing, is not a checkpoint of this package, or any byte of it has changed.
+    """
+    tensors, content = _read(path)
+    if content.pop("digest", "") != _digest(tensors, content):
+        raise DataError(
+            explained(
+                where=str(path),
+                what="the weights",
+                allowed="those that were written",
+                got="other bytes",
+                next_step="The file is damaged: restore it from a copy, or train again",
+            )
+        )
+    spec = _spec(content["spec"], tensors)
+    regressor = spec.build()
+    state = {name.removeprefix("net."): value for name, value in tensors.items() if name.startswith("net.")}
+    regressor.to(state["head.weight"].dtype)
+    regressor.load_state_dict(state)
+    return regressor.eval(), spec
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            content = json.loads((file.metadata() or {}).get("ram", "{}"))
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DataError(
+            explained(
+                where=str(path),
+                what="a checkpoint",
+                allowed=f"a readable {_SCHEMA} file",
+                got=f"'{error}'",
+                next_step="Restore it from a copy, or train again",
+            )
+        ) from None
+    if content.get("schema") != _SCHEMA:
+        raise DataError(
+            explained(where=str(path), what="a checkpoint", allowed=_SCHEMA, got=content.get("schema", "another file"))
+        )
+    return tensors, content
+
+
+def _spec(content: dict[str, Any], tensors: dict[str, Tensor]) -> NetSpec:
+    axes = tuple(
+        Axis(
+            a["name"],
+            a["unit"],
+            tensors[f"axes.{i}.centres"].numpy(),
+            tensors[f"axes.{i}.edges"].numpy(),
+            a["long_name"],
+        )
+        for i, a in enumerate(content["axes"])
+    )
+    return NetSpec(
+        model=ModelConfig.model_validate(content["model"]),
+        channels=content["channels"],
+        axes=axes,
+        symmetries=tuple(content["symmetries"]),
+        targets=tuple(TargetScaling(**target) for target in content["targets"]),
+        parameters=content["parameters"],
+    )
+
+
+def _digest(tensors: Mapping[str, Tensor], content: Mapping[str, Any]) -> str:
+    digest = xxhash.xxh3_128(json.dumps(content, sort_keys=True).encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,343 @@
+"""A run: one execution of an experiment, a folder that says all about it."""
+
+from __future__ import annotations
+
+__all__ = ["REFERENCES", "Run", "open_run", "write_manifest"]
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+
+from ram.axes import Axis
+from ram.data.dataset import Dataset, Sample, open_dataset
+from ram.data.units import convert
+from ram.errors import ConfigError, DataError, explained, nearest
+from ram.maps.explain import explain_regressor
+from ram.maps.regression_map import RegressionMap, load_maps, save_maps
+from ram.models.regressor import Regressor
+from ram.runs.config import Experiment, load_experiment
+from ram.runs.measured import measured_targets
+from ram.runs.net import NetSpec, load_net
+from ram.runs.predictions import Predictions
+from ram.runs.references import MEAN_DESIGN, MEAN_MAP, reference_maps
+from ram.storage.atomic import write_json
+
+REFERENCES = (MEAN_MAP, MEAN_DESIGN, "baseline")
+_BATCH = 128
+Reference = str | Sample | np.ndarray
+
+
+@dataclass(frozen=True)
+class Run:
+    """An opened run; its parts are read when they are first asked for.
+
+    Attributes
+    ----------
+    path
+        The run's folder.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the folder, such as ``wheel-7f3a``."""
+        return self.path.name
+
+    @cached_property
+    def config(self) -> Experiment:
+        """The experiment, with every default written out."""
+        return load_experiment(self.path / "config.toml")
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """Data digest, code, versions, platform, seeds, threads."""
+        return dict(self._json("provenance.json"))
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """``metrics["test"]["umbrella"]["mape"]``: the figures of `ram.evaluation.accuracy` for each part."""
+        return dict(self._json("metrics.json"))
+
+    @cached_property
+    def times(self) -> dict[str, Any]:
+        """Wall-clock times, which no comparison of runs looks at."""
+        return dict(self._json("times.json"))
+
+    @cached_property
+    def history(self) -> list[dict[str, Any]]:
+        """One row for each epoch."""
+        return [json.loads(line) for line in (self.path / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+
+    @cached_property
+    def _net(self) -> tuple[Regressor, NetSpec]:
+        return load_net(self.path / "checkpoint.safetensors")
+
+    @property
+    def regressor(self) -> Regressor:
+        """The trained net, in evaluation mode."""
+        return self._net[0]
+
+    @property
+    def spec(self) -> NetSpec:
+        """What the net was built for: channels, axes, targets."""
+        return self._net[1]
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Unit of each target."""
+        return dict(zip(self.regressor.target_names, self.regressor.target_units, strict=True))
+
+    def data(self) -> Dataset:
+        """Return the data set that the run was trained on.
+
+        Raises
+        ------
+        DataError
+            Where the file is gone or is another one than it was.
+        """
+        data = open_dataset(self.config.data.file)
+        if data.digest != self.provenance["data"]["digest"]:
+            raise DataError(
+                explained(
+                    where=self.config.data.file,
+                    what="the data of this run",
+                    allowed=f"those with digest {self.provenance['data']['digest']}",
+                    got=data.digest,
+                    next_step="Give the data explicitly (--data FILE), or make the file again",
+                )
+            )
+        return data
+
+    def predictions(self, part: str = "test") -> Predictions:
+        """Return the stored predictions of ``"train"``, ``"validation"`` or ``"test"``, with measured values."""
+        return Predictions.load(self.path / "predictions.h5").part(part)
+
+    def predict(self, data: Dataset, *, progress: Callable[[int], None] | None = None) -> Predictions:
+        """Return the predictions for all samples of `data`, in the targets' units; targets are not needed.
+
+        Raises
+        ------
+        DataError
+            Where channels, axes, units or parameters are not those that the net was trained on.
+        """
+        values = np.empty((len(data), len(self.units)))
+        for rows in _batches(len(data)):
+            part = data[rows]
+            parameters = torch.from_numpy(part.parameter_array(self._parameter_names))
+            with torch.inference_mode():
+                values[rows] = self.regressor(torch.from_numpy(self._inputs(part)), parameters).numpy()
+            if progress:
+                progress(len(rows))
+        return Predictions(
+            ids=data.ids,
+            part_of=np.full(len(data), ""),
+            target_names=tuple(self.units),
+            units=tuple(self.units.values()),
+            values=values,
+            measured=measured_targets(data, self.units),
+        )
+
+    @overload
+    def explain(  # type: ignore[overload-overlap]  # a str is a Sequence[str]; the first wins
+        self, data: Dataset, *, target: str, reference: Reference = "train-mean"
+    ) -> RegressionMap: ...
+    @overload
+    def explain(
+        self, data: Dataset, *, target: Sequence[str] | None = None, reference: Reference = "train-mean"
+    ) -> dict[str, RegressionMap]: ...
+    def explain(
+        self,
+        data: Dataset,
+        *,
+        target: str | Sequence[str] | None = None,
+        reference: Reference = "train-mean",
+    ) -> RegressionMap | dict[str, RegressionMap]:
+        """Return which regions drive the predictions for `data`, in the target's unit.
+
+        Parameters
+        ----------
+        data
+            Samples of any data set with the same channels and axes.
+        target
+            A name gives one map; several names, or None for all, a dictionary of maps by name.
+        reference
+            ``"train-mean"``: against the mean map of the training part; ``"train-mean-design"``: against the
+            map of the mean training input; ``"baseline"``: the net's own zero; or a sample, or an input of shape
+            (channel, *space).
+
+        Raises
+        ------
+        ConfigError
+            For an unknown target or reference.
+        DataError
+            Where `data` do not fit the net.
+        """
+        names = [target] if isinstance(target, str) else list(target or self.units)
+        for name in names:
+            if name not in self.units:
+                raise ConfigError(
+                    explained(
+                        where=str(self.path),
+                        what="a target",
+                        allowed=f"one of {', '.join(self.units)}",
+                        got=name,
+                        next_step=nearest(name, self.units),
+                    )
+                )
+        against, parameters, called = self._reference(reference, data)
+        maps = explain_regressor(
+            self.regressor,
+            self._inputs(data),
+            parameters=data.parameter_array(self._parameter_names),
+            targets=names,
+            reference=against,
+            reference_parameters=parameters,
+            reference_name=called,
+            input_axes=self.spec.axes,
+            ids=data.ids,
+            batch_size=_BATCH,
+        )
+        return maps[target] if isinstance(target, str) else maps
+
+    def maps(self) -> dict[str, RegressionMap]:
+        """Return the maps that the run stored for samples of its test part, by target."""
+        return load_maps(self.path / "maps.h5")
+
+    def reference_maps(self, name: str = MEAN_MAP) -> dict[str, RegressionMap]:
+        """Return the stored mean map (``"train-mean"``) or the mean design's (``"train-mean-design"``), by target."""
+        return load_maps(self.path / "references.h5", prefix=name)
+
+    def store_references(self, train: Dataset) -> None:
+        """Compute and write what maps are held against, from the training part."""
+
+        def explain(x: np.ndarray, parameters: np.ndarray) -> dict[str, RegressionMap]:
+            return explain_regressor(
+                self.regressor, x, parameters=parameters, input_axes=self.spec.axes, batch_size=_BATCH
+            )
+
+        slices = (train[rows] for rows in _batches(len(train)))
+        batches = ((self._inputs(part), part.parameter_array(self._parameter_names)) for part in slices)
+        save_maps(self.path / "references.h5", reference_maps(explain, batches))
+
+    def _reference(
+        self, reference: Reference, data: Dataset
+    ) -> tuple[dict[str, RegressionMap] | np.ndarray | None, np.ndarray | None, str]:
+        """Return maps by target or an input, the design parameters of an input, and what to call it."""
+        if isinstance(reference, Sample):
+            x = (reference.x * _broadcast(_factors(data, self.spec), reference.x.ndim - 1)).astype(np.float32)
+            parameters = [[reference.parameters[name] for name in self._parameter_names]]
+            return x, np.array(parameters), reference.id
+        if not isinstance(reference, str):
+            return np.asarray(reference, dtype=np.float32), None, "an input"
+        if reference not in REFERENCES:
+            allowed = f"{', '.join(REFERENCES)}, a sample or an input"
+            near = nearest(reference, REFERENCES)
+            raise ConfigError(
+                explained(where=str(self.path), what="a reference", allowed=allowed, got=reference, next_step=near)
+            )
+        return (None if reference == "baseline" else self.reference_maps(reference)), None, reference
+
+    @property
+    def _parameter_names(self) -> list[str]:
+        return list(self.regressor.parameter_names)
+
+    def _inputs(self, data: Dataset) -> np.ndarray:
+        """Return inputs in the units that the net was trained on, shape (sample, channel, *space), float32."""
+        factors = _factors(data, self.spec)
+        x = data.x()
+        return x if (factors == 1).all() else (x * _broadcast(factors, len(data.axes))).astype(np.float32)
+
+    def _json(self, name: str) -> Any:
+        path = self.path / name
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            step = "Train again: the run was not finished, or its files were changed"
+            raise DataError(
+                explained(
+                    where=str(path), what="a run's file", allowed="readable JSON", got=f"'{error}'", next_step=step
+                )
+            ) from None
+
+
+def open_run(path: str | Path) -> Run:
+    """Return the run in a folder.
+
+    Raises
+    ------
+    DataError
+        Where there is no such folder, or it holds no finished run.
+    """
+    folder = Path(path)
+    if not (folder / "checkpoint.safetensors").is_file() or not (folder / "config.toml").is_file():
+        got = "a folder without checkpoint.safetensors and config.toml" if folder.is_dir() else "no such folder"
+        near = nearest(folder.name, [run.parent.name for run in folder.parent.glob("*/config.toml")])
+        raise DataError(
+            explained(where=str(path), what="a run", allowed="a folder that 'ram train' made", got=got, next_step=near)
+        )
+    return Run(folder)
+
+
+def write_manifest(path: Path) -> None:
+    """Write manifest.json, SHA-256 of every other file in the run's folder; the last file of a run."""
+    files = sorted(file for file in path.rglob("*") if file.is_file() and file.name != "manifest.json")
+    digests = {}
+    for file in files:
+        with file.open("rb") as stream:
+            digests[file.relative_to(path).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
+    write_json(path / "manifest.json", {"schema": "ram-run/1", "sha256": digests})
+
+
+def _batches(count: int) -> list[np.ndarray]:
+    return np.array_split(np.arange(count), range(_BATCH, count, _BATCH)) if count else []
+
+
+def _factors(data: Dataset, spec: NetSpec) -> np.ndarray:
+    """Return what the inputs of `data` are multiplied with to be in the net's units, shape (channel,).
+
+    Raises
+    ------
+    DataError
+        Where channels or axes are not those that the net was trained on.
+    """
+    if list(data.channels) != list(spec.channels):
+        raise DataError(
+            explained(
+                where=str(data.path),
+                what="the channels",
+                allowed=", ".join(spec.channels),
+                got=", ".join(data.channels),
+                next_step="Give a file made like the one the net was trained on",
+            )
+        )
+    for mine, other in zip(spec.axes, data.axes, strict=False):
+        if mine.unit != other.unit or not np.allclose(mine.centres[:2], other.centres[:2], rtol=1e-6, atol=1e-9):
+            raise DataError(
+                explained(
+                    where=f"{data.path}:/{other.name}",
+                    what="the axis",
+                    allowed=_axis_text(mine),
+                    got=_axis_text(other),
+                    next_step="Resample the inputs to the grid the net was trained on",
+                )
+            )
+    return np.array(
+        [float(convert(np.ones(1), unit=data.channels[name], to=unit)[0]) for name, unit in spec.channels.items()]
+    )
+
+
+def _broadcast(factors: np.ndarray, ndim: int) -> np.ndarray:
+    return factors.reshape(-1, *[1] * ndim)  # (channel, 1, ...)
+
+
+def _axis_text(axis: Axis) -> str:
+    step = axis.centres[1] - axis.centres[0] if axis.size > 1 else float("nan")
+    return f"{axis.name} from {axis.centres[0]:g} {axis.unit} in steps of {step:g}"

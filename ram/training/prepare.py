@@ -1,0 +1,149 @@
+"""From an experiment and a data set to a net and the batches that it learns from; nothing is written here."""
+
+from __future__ import annotations
+
+__all__ = ["Prepared", "prepare"]
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ram.data.batches import Batches
+from ram.data.checks import check_for_training
+from ram.data.dataset import Dataset, open_dataset
+from ram.errors import ConfigError, DataError, explained, nearest
+from ram.models.regressor import Regressor, TargetScaling
+from ram.models.symmetry import Symmetry, symmetry_group
+from ram.runs.config import Experiment
+from ram.runs.measured import measured_targets, target_units
+from ram.runs.net import NetSpec
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that training needs.
+
+    Attributes
+    ----------
+    data
+        The whole data set; `train` and `validation` are batches of its parts.
+    group
+        Symmetries to augment with; empty for none.
+    """
+
+    experiment: Experiment
+    data: Dataset
+    train: Batches
+    validation: Batches
+    regressor: Regressor
+    spec: NetSpec
+    group: tuple[Symmetry, ...]
+
+
+def prepare(experiment: Experiment, *, data: str | Path | Dataset | None = None) -> Prepared:
+    """Return the net and its batches, checked.
+
+    Raises
+    ------
+    ConfigError, DataError, ModelError
+        Where config, data and net do not fit each other.
+    """
+    whole = data if isinstance(data, Dataset) else open_dataset(data or experiment.data.file)
+    section = experiment.data
+    _check_names(experiment)
+    check_for_training(whole, section.targets, section.parameters, split=section.split)
+    units = target_units(whole, section.targets, wanted=section.units)
+    parts = {name: whole.subset(name, split=section.split) for name in ("train", "validation")}
+    batches = {name: _batches(part, experiment, units) for name, part in parts.items()}
+    train = batches["train"]
+    spec = NetSpec(
+        model=experiment.model,
+        channels=whole.channels,
+        axes=whole.axes,
+        symmetries=whole.symmetries,
+        targets=_scaling(train.targets.numpy(), units, log=section.log_targets, where=str(whole.path)),
+        parameters={name: whole.parameters[name] for name in section.parameters},
+    )
+    regressor = _build(spec, train, experiment)
+    space = [axis.size for axis in whole.axes]
+    group = symmetry_group(whole.symmetries, space=space) if experiment.training.augment else ()
+    return Prepared(experiment, whole, train, batches["validation"], regressor, spec, group if len(group) > 1 else ())
+
+
+def _check_names(experiment: Experiment) -> None:
+    """Refuse a word on a target that is not regressed."""
+    section = experiment.data
+    for key, names in (("data.log_targets", section.log_targets), ("data.units", section.units)):
+        for name in names:
+            if name not in section.targets:
+                allowed = f"one of data.targets: {', '.join(section.targets)}"
+                near = nearest(name, section.targets)
+                raise ConfigError(explained(where=key, what="a name", allowed=allowed, got=name, next_step=near))
+
+
+def _batches(part: Dataset, experiment: Experiment, units: dict[str, str]) -> Batches:
+    return Batches(
+        part,
+        targets=measured_targets(part, units),
+        parameters=experiment.data.parameters,
+        channels_last=experiment.training.channels_last,
+    )
+
+
+def _scaling(
+    targets: np.ndarray, units: dict[str, str], *, log: tuple[str, ...], where: str
+) -> tuple[TargetScaling, ...]:
+    rows = []
+    for (name, unit), values in zip(units.items(), targets.T, strict=True):
+        if name in log and np.nanmin(values) <= 0:
+            raise DataError(
+                explained(
+                    where=f"{where}:/targets/{name}",
+                    what="a target in data.log_targets",
+                    allowed="positive",
+                    got=f"{np.nanmin(values):g} {unit}",
+                    next_step="Take it out of data.log_targets",
+                )
+            )
+        known = np.log(values) if name in log else values
+        rows.append(TargetScaling(name, unit, float(np.nanmean(known)), float(np.nanstd(known)), name in log))
+    return tuple(rows)
+
+
+def _build(spec: NetSpec, train: Batches, experiment: Experiment) -> Regressor:
+    mean, scale = _channel_statistics(train)
+    parameters = train.parameters.numpy()
+    regressor = spec.build(
+        seed=experiment.seed,
+        input_mean=mean.tolist(),
+        input_scale=scale.tolist(),
+        parameter_mean=parameters.mean(axis=0).tolist(),
+        parameter_scale=_nonzero(parameters.std(axis=0)).tolist(),
+    )
+    if regressor.ndim > 1:
+        regressor.to(memory_format=train.memory_format)  # type: ignore[call-overload]  # the stub lacks it
+    return regressor
+
+
+def _channel_statistics(train: Batches) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel over samples and space, in float64, one pass."""
+    # Sums are taken around one value of the data: around zero they would lose digits where the mean is large.
+    shift = _by_channel(train.take(np.arange(1)).x)[:, :1]
+    count, total, squares = 0, torch.zeros_like(shift[:, 0]), torch.zeros_like(shift[:, 0])
+    for batch in train.iterate(np.arange(len(train)), batch_size=256):
+        x = _by_channel(batch.x) - shift
+        count, total, squares = count + x.shape[1], total + x.sum(1), squares + x.square().sum(1)
+    scale = (squares / count - (total / count) ** 2).clamp(min=0).sqrt()
+    return (total / count + shift[:, 0]).numpy(), _nonzero(scale.numpy())
+
+
+def _by_channel(x: Tensor) -> Tensor:
+    return x.double().transpose(0, 1).flatten(1)  # (channel, sample x space)
+
+
+def _nonzero(scale: np.ndarray) -> np.ndarray:
+    """Leave the scale of what never changes at 1."""
+    return np.where(scale > 0, scale, 1.0)

@@ -1,0 +1,62 @@
+"""What a user sees while a net is trained: epoch, loss, validation error in the target's unit, time left."""
+
+from __future__ import annotations
+
+__all__ = ["TrainingProgress"]
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ram.training.loop import Epoch
+
+
+class TrainingProgress:
+    """A live line on a terminal; silent elsewhere.
+
+    Parameters
+    ----------
+    epochs, samples
+        How many epochs of how many samples.
+    units
+        Unit of each target; the first target's validation error is shown.
+    visible
+        None: on a terminal only.
+    """
+
+    def __init__(self, *, epochs: int, samples: int, units: dict[str, str], visible: bool | None = None) -> None:
+        console = Console(stderr=True)
+        shown = console.is_terminal if visible is None else visible
+        self._epochs, self._units = epochs, units
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not shown,
+        )
+        self._task = self._progress.add_task("epoch 1", total=epochs * samples, figures="")
+
+    def __enter__(self) -> TrainingProgress:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def on_step(self, samples: int) -> None:
+        """Count `samples` as seen."""
+        self._progress.advance(self._task, samples)
+
+    def on_epoch(self, epoch: Epoch) -> None:
+        """Show what an epoch gave."""
+        name = next(iter(self._units))
+        figures = f"loss {epoch.loss:.5f}, {name} off by {epoch.validation[name]:.3g} {self._units[name]}"
+        following = min(epoch.epoch + 1, self._epochs)
+        self._progress.update(self._task, description=f"epoch {following}/{self._epochs}", figures=figures)
