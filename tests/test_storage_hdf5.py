@@ -127,10 +127,11 @@ def test_a_refused_file_is_closed(tmp_path: Path) -> None:
     path = tmp_path / "hostile.h5"
     with h5py.File(path, "w") as file:
         external_link(file, tmp_path)
-    with pytest.raises(DataError):
+    with pytest.raises(DataError) as caught:
         hdf5.open_safely(path)
     with h5py.File(path, "a") as file:  # impossible while a handle for reading is open
         del file["inputs"]
+    assert caught.tb is not None  # the error still holds the frame that opened the file
     hdf5.open_safely(path).close()
 
 
@@ -166,6 +167,20 @@ def test_text_attributes_are_read_however_they_are_stored(tmp_path: Path, value:
 def test_the_writers_error_wins_over_the_closing(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), hdf5.create(tmp_path / "a.h5") as file:
         file["x"] = 1 / 0
+
+
+def test_a_write_that_the_disk_takes_in_part_is_trouble(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="limits on file sizes exist on POSIX only")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with hdf5._Disk(tmp_path / "a.bin", "w+b") as disk:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+        try:
+            assert disk.write(b"x" * 20) == 20  # what the library is told
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert disk.trouble is not None
+        assert disk.write(b"more") == 4
+    assert (tmp_path / "a.bin").read_bytes() == b"x" * 10
 
 
 def test_no_module_of_the_data_layer_can_load_objects() -> None:
