@@ -46,6 +46,8 @@ def test_wrong_words_are_answered_with_the_right_ones(shell: Shell, words: list[
         (DataError("a.h5: bad\n   news"), 2, "Error: a.h5: bad\nError: news\n"),
         (TrainingError("loss"), 1, "Error: loss\n"),
         (SolverError("wheel 3"), 1, "Error: wheel 3\n"),
+        (PermissionError(13, "Permission denied", "a.h5"), 2, "Error: a.h5: Permission denied\n"),
+        (OSError(5, "Input/output error"), 1, "Error: OSError: [Errno 5] Input/output error (--debug shows where)\n"),
         (KeyError("oops"), 1, "Error: KeyError: 'oops' (--debug shows where)\n"),
     ],
 )

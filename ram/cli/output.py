@@ -20,6 +20,7 @@ from ram.errors import RamError, SolverError, TrainingError
 
 # A pipe has no width; a table must not lose its columns there.
 _WIDTH_OF_A_FILE = 240
+_WRONG_PATHS = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of text.")]
 
@@ -70,13 +71,21 @@ def as_csv(rows: Sequence[Mapping[str, object]]) -> str:
 
 def explain_failure(error: Exception) -> int:
     """Print `error` as a paragraph on standard error and return the exit code it stands for."""
-    meant = isinstance(error, RamError)
-    text = str(error) if meant else f"{type(error).__name__}: {error} (--debug shows where)"
+    text, code = _said(error)
     console = _console(to_errors=True)
     # A check of data says all that it found, each in a line of its own.
     for line in filter(None, (" ".join(line.split()) for line in text.splitlines())):
         console.print(f"Error: {line}", soft_wrap=not console.is_terminal)
-    return 2 if meant and not isinstance(error, (SolverError, TrainingError)) else 1
+    return code
+
+
+def _said(error: Exception) -> tuple[str, int]:
+    """What is said of an error, and its exit code: 1 the work failed, 2 the request was wrong."""
+    if isinstance(error, RamError):
+        return str(error), 1 if isinstance(error, (SolverError, TrainingError)) else 2
+    if isinstance(error, _WRONG_PATHS):
+        return f"{error.filename}: {error.strerror}", 2
+    return f"{type(error).__name__}: {error} (--debug shows where)", 1
 
 
 def _plain(value: object) -> object:
