@@ -80,7 +80,7 @@ def explain_failure(error: Exception) -> int:
 
 
 def _said(error: Exception) -> tuple[str, int]:
-    """What is said of an error, and its exit code: 1 the work failed, 2 the request was wrong."""
+    """Return what is said of an error, and its exit code: 1 the work failed, 2 the request was wrong."""
     if isinstance(error, RamError):
         return str(error), 1 if isinstance(error, (SolverError, TrainingError)) else 2
     if isinstance(error, _WRONG_PATHS):
