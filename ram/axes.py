@@ -7,7 +7,7 @@ each cell's extent, so that its sum is kept (law 4 of the map).
 
 from __future__ import annotations
 
-__all__ = ["Axis", "extents_between", "overlap", "share_within"]
+__all__ = ["SYMMETRIES", "Axis", "extents_between", "overlap", "share_within"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +17,10 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+
+SYMMETRIES = ("rotate90", "mirror", "reverse")
+"""Changes of a grid that may leave every target as it is: quarter turns of the last two axes, mirror and reverse of the
+last one. A data set declares those that hold; nets are trained and averaged with them."""
 
 
 @dataclass(frozen=True, eq=False)

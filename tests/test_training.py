@@ -125,6 +125,19 @@ def test_augmentation_is_a_function_of_seed_epoch_and_row():
     assert set(whole) == set(range(8))
 
 
+def test_frozen_norms_keep_their_running_statistics_and_still_learn():
+    net = torch.nn.Sequential(torch.nn.Conv1d(1, 2, 3), torch.nn.BatchNorm1d(2)).eval()
+    loop._train_mode(net, frozen_norms=True)
+    before = net[1].running_mean.clone()
+    net(torch.randn(4, 1, 8)).sum().backward()
+    assert net.training
+    assert torch.equal(net[1].running_mean, before)
+    assert net[1].weight.grad is not None
+    loop._train_mode(net, frozen_norms=False)
+    net(torch.randn(4, 1, 8))
+    assert not torch.equal(net[1].running_mean, before)
+
+
 def test_a_loss_that_is_not_finite_stops_at_once_and_names_samples(disc_folder, tmp_path, monkeypatch):
     seen = []
     real = loop._loss

@@ -218,7 +218,6 @@ def _record(index: int, result: Mapping[str, Any], *, size: int, seed: int) -> R
     keys = [(name, kind) for name, _, kind in (key.partition("/") for key in result) if kind]
     return Record(
         id=f"wheel-{seed}-{index:06d}",
-        group=f"{design.n_spokes} spokes",
         x=np.stack([image.fill, image.thickness]).astype(np.float32),
         targets={name: float(result.get(name, np.nan)) for name in wheel.TARGETS},
         parameters=_parameters(design, result),

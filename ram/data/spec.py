@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PARTS", "SCHEMA", "SYMMETRIES", "DatasetSpec", "Record"]
+__all__ = ["PARTS", "SCHEMA", "DatasetSpec", "Record"]
 
 import re
 from collections.abc import Iterable, Mapping
@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-from ram.axes import Axis
+from ram.axes import SYMMETRIES, Axis
 from ram.data.units import checked_unit
 from ram.errors import DataError, explained, nearest
 
 SCHEMA = "ram-dataset/1"
 PARTS = ("train", "validation", "test")
-SYMMETRIES = ("rotate90", "mirror", "reverse")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,79}")
 _RESERVED = {"sample", "channel", "channel_units", "bound", "inputs", "ids", "groups", "targets", "parameters"} | {
     "splits",

@@ -24,8 +24,7 @@ def convolution(
     the mirrored map; the usual odd kernel would centre it on input 2i.
     """
     padding = (kernel - stride) // 2
-    made: nn.Module = _CONVOLUTIONS[ndim](channels, features, kernel, stride=stride, padding=padding, bias=bias)
-    return made
+    return cast(nn.Module, _CONVOLUTIONS[ndim](channels, features, kernel, stride=stride, padding=padding, bias=bias))
 
 
 def pool(ndim: int) -> nn.Module:

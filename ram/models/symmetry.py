@@ -6,7 +6,7 @@ Together they generate a group; ``rotate90`` and ``mirror`` give the eight symme
 
 from __future__ import annotations
 
-__all__ = ["SYMMETRIES", "Symmetry", "augment", "symmetry_group"]
+__all__ = ["Symmetry", "augment", "symmetry_group"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ram.axes import SYMMETRIES
 from ram.errors import ModelError, explained, nearest
-
-SYMMETRIES = ("rotate90", "mirror", "reverse")
 
 
 @dataclass(frozen=True)

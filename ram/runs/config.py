@@ -66,6 +66,12 @@ class TrainingConfig(_Section):
     weight_decay: float = Field(default=0.02, ge=0)
     warmup_epochs: float = Field(default=1.0, ge=0, description="Epochs over which the learning rate rises from 0")
     gradient_clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient")
+    frozen_norms: float = Field(
+        default=0.4,
+        ge=0,
+        le=1,
+        description="Share of the epochs, at the end, in which batch norms stop following batches",
+    )
     loss: Literal["huber", "squared"] = Field(default="huber", description="On standardised targets")
     patience: int = Field(default=0, ge=0, description="Stop after this many epochs without gain; 0: never")
     augment: bool = Field(default=True, description="Apply the symmetries that the data set declares")

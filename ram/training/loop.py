@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from ram.data.batches import Batch, Batches
 from ram.errors import TrainingError, explained
@@ -139,7 +139,7 @@ class _Engine:
 def _train_epoch(engine: _Engine, train: Batches, fit: Fit, epoch: int) -> float:
     """One pass over the training part; returns its mean loss."""
     net, config = engine.net, fit.config
-    net.train()
+    _train_mode(net, frozen_norms=epoch > config.epochs * (1 - config.frozen_norms))
     total = torch.zeros((), dtype=torch.float64, device=engine.fabric.device)
     order = generator(fit.seed, "order", epoch).permutation(len(train))
     choice = _augmentation(fit, epoch)
@@ -153,6 +153,18 @@ def _train_epoch(engine: _Engine, train: Batches, fit: Fit, epoch: int) -> float
         total += loss.detach().double() * len(batch.positions)
         fit.on_step(len(batch.positions))
     return float(total) / len(train)
+
+
+def _train_mode(net: nn.Module, *, frozen_norms: bool) -> None:
+    """Put `net` into training mode; frozen batch norms keep to their running statistics.
+
+    A batch's own mean and variance are noise to a regression: towards the end the net learns with the statistics
+    that it will be used with.
+    """
+    net.train()
+    for module in net.modules():
+        if frozen_norms and isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
 
 
 def _augmentation(fit: Fit, epoch: int) -> np.ndarray:
