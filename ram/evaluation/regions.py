@@ -57,6 +57,8 @@ class RegionTable:
         Shape (sample, row): what the net's map holds within the region.
     physics
         Shape (sample, row): what the truth holds within it; NaN for samples without truth and for parameters.
+    log
+        The net regresses the logarithm.
     """
 
     names: tuple[str, ...]
@@ -64,6 +66,7 @@ class RegionTable:
     unit: str
     net: Float[np.ndarray, "sample row"] = field(repr=False)
     physics: Float[np.ndarray, "sample row"] = field(repr=False)
+    log: bool = False
 
     @property
     def rows(self) -> tuple[RegionRow, ...]:
@@ -127,6 +130,7 @@ def region_table(
         unit="1" if maps.log else maps.unit,
         net=np.concatenate([net, own], axis=1),
         physics=np.concatenate([physics, np.full_like(own, np.nan)], axis=1),
+        log=maps.log,
     )
 
 

@@ -1,0 +1,1 @@
+"""What an engineer looks at: the report of a run and its pictures."""

@@ -1,0 +1,123 @@
+"""All that a report says of a run, computed once before a page or a picture is made of it."""
+
+from __future__ import annotations
+
+__all__ = ["Story", "tell"]
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ram.data.dataset import Dataset
+from ram.maps.regression_map import RegressionMap
+from ram.runs.predictions import Predictions
+from ram.runs.run import Run
+from ram.views.findings import Explained, explained, explained_targets, has_truth
+from ram.views.numbers import Writer, fixed, writer_for
+from ram.views.panels import Scale, Scene, shared_scale
+from ram.views.pictures import Cloud
+from ram.views.scenes import scenes
+
+_SHOWN = 12  # a dozen samples in the gallery, however many the run has stored maps of
+
+
+@dataclass(frozen=True, eq=False)
+class Story:
+    """What page and pictures are made of.
+
+    Attributes
+    ----------
+    data
+        The whole data set of the run.
+    test
+        Predictions of the test part.
+    clouds, writers
+        By target: what was measured and predicted; how its numbers are written.
+    targets
+        By target: maps and regions averaged over samples of the test part.
+    shown
+        The first target for the samples of the gallery.
+    stored
+        The maps that the run stored of the same samples and target.
+    scenes, scale
+        Their pictures, and the one scale of them all.
+    """
+
+    run: Run
+    data: Dataset
+    test: Predictions
+    clouds: Mapping[str, Cloud]
+    writers: Mapping[str, Writer]
+    targets: Mapping[str, Explained]
+    shown: Explained
+    stored: RegressionMap
+    scenes: list[Scene]
+    scale: Scale
+
+    @property
+    def first(self) -> str:
+        """The target of the gallery: the first one in the config."""
+        return next(iter(self.run.units))
+
+    @property
+    def hero(self) -> int:
+        """Which sample of the gallery stands for all: the one farthest from the reference, with truth if any has it."""
+        distance = np.abs(self.shown.maps.prediction - self.shown.maps.baseline)
+        known = np.array([scene.truth is not None for scene in self.scenes])
+        return int(np.where(known | ~known.any(), distance, -1.0).argmax())
+
+    def measured(self, name: str) -> float:
+        """Return what was measured at a sample of the test part for the gallery's target; NaN where nothing was."""
+        return float(self.test.column(self.first)[1][np.flatnonzero(self.test.ids == name)[0]])
+
+
+def tell(run: Run) -> Story:
+    """Return what a run has to say.
+
+    Raises
+    ------
+    DataError
+        Where the run's data file is gone or another one.
+    """
+    data = run.data()
+    part = data.subset("test", split=run.config.data.split)
+    predictions = run.predictions("test")
+    writers = {name: writer_for(unit, error=_error(run, name)) for name, unit in run.units.items()}
+    first = next(iter(run.units))
+    stored, rows = _stored(run, part, first)
+    shown = explained(run, rows, [first], with_truth=bool(has_truth(run, rows, first).any()))[first]
+    drawn = scenes(shown, writer=writers[first])
+    return Story(
+        run=run,
+        data=data,
+        test=predictions,
+        clouds={name: _cloud(predictions, name, unit, run) for name, unit in run.units.items()},
+        writers=writers,
+        targets=explained_targets(run, part),
+        shown=shown,
+        stored=stored,
+        scenes=drawn,
+        scale=shared_scale(drawn, unit="%" if shown.maps.log else run.units[first]),
+    )
+
+
+def _error(run: Run, target: str) -> float:
+    return float(run.metrics["test"].get(target, {}).get("mae") or float("nan"))
+
+
+def _stored(run: Run, part: Dataset, target: str) -> tuple[RegressionMap, Dataset]:
+    """Return the maps that the run stored of its first dozen samples, and these samples."""
+    stored = run.maps()[target][:_SHOWN]
+    place = {str(name): number for number, name in enumerate(part.ids)}
+    return stored, part[[place[name] for name in stored.ids]]
+
+
+def _cloud(predictions: Predictions, name: str, unit: str, run: Run) -> Cloud:
+    predicted, measured = predictions.column(name)
+    known = np.isfinite(measured)
+    figures = run.metrics["test"].get(name, {})
+    mae, r2 = figures.get("mae"), figures.get("r2")
+    writer = writer_for(unit, error=_error(run, name))
+    headline = f"MAE {writer.value(mae)}" + ("" if r2 is None else f", R² {fixed(r2, decimals=4)}")
+    return Cloud(name, unit, predicted[known], measured[known], headline)
