@@ -14,6 +14,7 @@ from ram.data.spec import Record
 
 Shell = Callable[..., tuple[int, str, str]]
 Changed = Callable[..., Path]
+PARTS = ("train", "validation", "test")  # of row 0, 1, 2: the bad one is in the test part
 
 
 @pytest.fixture
@@ -109,13 +110,29 @@ def test_inputs_of_another_unit_are_refused_by_a_net(
     refused: Callable[..., str], changed_discs: Changed, disc_run: Path
 ) -> None:
     data = changed_discs(channels={"fill": "1", "thickness": "kg"}).parent / "discs.h5"
-    assert "convertible to 'mm'" in refused("predict", disc_run, data, "--output", data.parent / "table.csv")
+    said = refused("predict", disc_run, data, "--output", data.parent / "table.csv")
+    assert "discs.h5:/inputs channel thickness: unit 'kg'" in said
+    assert "convertible to 'mm'" in said
 
 
 def test_nan_in_an_input_is_named_by_row_and_id(refused: Callable[..., str], changed_discs: Changed) -> None:
     config = changed_discs(with_nan)
     said = refused("train", config, "--output", config.parent / "run")
     assert "discs.h5:/inputs row 2 (id d002): an input must be finite. Got NaN or inf." in said
+
+
+def test_nan_in_an_input_is_not_predicted(refused: Callable[..., str], changed_discs: Changed, disc_run: Path) -> None:
+    data = changed_discs(with_nan).parent / "discs.h5"
+    said = refused("predict", disc_run, data, "--output", data.parent / "table.csv")
+    assert (
+        "discs.h5:/inputs row 2 (id d002): the prediction must be finite. Got NaN or inf for 1 of 30 samples." in said
+    )
+
+
+def test_nan_in_the_test_part_is_found_before_training(refused: Callable[..., str], changed_discs: Changed) -> None:
+    config = changed_discs(lambda record: replace(with_nan(record), split={"default": PARTS[int(record.id[1:]) % 3]}))
+    said = refused("train", config, "--output", config.parent / "run")
+    assert "discs.h5:/inputs row 2 (id d002): an input must be finite." in said
 
 
 def test_constant_target_is_named(refused: Callable[..., str], changed_discs: Changed) -> None:

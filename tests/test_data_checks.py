@@ -42,9 +42,16 @@ def test_good_data_pass(disc_folder: Path, changed_discs: Write) -> None:
     check_for_training(opened(some_missing), ["umbrella", "mass"])
 
 
-def test_the_test_part_is_left_alone(changed_discs: Write) -> None:
-    """What is wrong there spoils no training, and looking at it is not training's business."""
-    check_for_training(opened(changed_discs(at("d004 d009", poisoned(np.nan)))), ["umbrella"])
+def test_targets_of_the_test_part_are_left_alone(changed_discs: Write) -> None:
+    """What is wrong with them spoils no training; figures leave them out."""
+    unmeasured = at("d004 d009", lambda record: {"targets": {"umbrella": np.inf}})
+    check_for_training(opened(changed_discs(unmeasured)), ["umbrella"])
+
+
+def test_inputs_of_the_test_part_are_not(changed_discs: Write) -> None:
+    """The run predicts them when it has been trained."""
+    with pytest.raises(DataError, match=r"/inputs rows 4 \(id d004\), 9 \(id d009\): an input must be finite"):
+        check_for_training(opened(changed_discs(at("d004 d009", poisoned(np.nan)))), ["umbrella"])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -56,7 +63,7 @@ def test_one_bad_input_cell_is_named(changed_discs: Write, value: float) -> None
 
 
 def test_many_bad_rows_are_counted(changed_discs: Write) -> None:
-    expected = r"/inputs rows 0 \(id d000\), 1 \(id d001\), .*, 5 \(id d005\) and 20 more: an input"
+    expected = r"/inputs rows 0 \(id d000\), 1 \(id d001\), .*, 4 \(id d004\) and 26 more: an input"
     with pytest.raises(DataError, match=expected):
         check_for_training(opened(changed_discs(at("", poisoned(np.nan)), count=31)), ["mass"])
 

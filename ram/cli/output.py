@@ -1,19 +1,21 @@
-"""What the commands print: text and tables for people, JSON for scripts, errors as one paragraph."""
+"""What the commands print: text, tables and bars for people, JSON for scripts, errors as one paragraph."""
 
 from __future__ import annotations
 
-__all__ = ["AsJson", "as_csv", "explain_failure", "say", "say_json", "say_table"]
+__all__ = ["AsJson", "as_csv", "bar", "explain_failure", "say", "say_json", "say_table"]
 
 import csv
 import io
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from ram.errors import RamError, SolverError, TrainingError
@@ -53,6 +55,15 @@ def say_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]])
         table.add_row(*row)
     console = _console()
     console.print(table, soft_wrap=not console.is_terminal)
+
+
+@contextmanager
+def bar(words: str, *, total: int) -> Iterator[Callable[[int], None]]:
+    """Show how far a work is, with the time left, on a terminal only; yields what counts finished parts."""
+    console = _console(to_errors=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task(words, total=total)
+        yield lambda parts: progress.advance(task, parts)
 
 
 def as_csv(rows: Sequence[Mapping[str, object]]) -> str:

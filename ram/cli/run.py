@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ram.cli.explain import explain
-from ram.cli.output import AsJson, as_csv, say, say_json, say_table
+from ram.cli.output import AsJson, as_csv, bar, say, say_json, say_table
 
 if TYPE_CHECKING:
     from ram.runs.run import Run
@@ -60,7 +60,9 @@ def predict(
     import ram
     from ram.storage.atomic import write_text
 
-    rows = ram.open_run(run).predict(ram.open_dataset(file)).rows()
+    opened, data = ram.open_run(run), ram.open_dataset(file)
+    with bar("predicting", total=len(data)) as progress:
+        rows = opened.predict(data, progress=progress).rows()
     write_text(output, as_csv(rows))
     head = [[f"{value:.6g}" if isinstance(value, float) else value for value in row.values()] for row in rows[:_HEAD]]
     say_table(f"the first {len(head)} of {len(rows)}", list(rows[0]), head)

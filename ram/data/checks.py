@@ -74,10 +74,11 @@ def find_for_training(
     used = data[np.isin(data.split_array(split), ("train", "validation"))]
     for name in targets:
         yield from _target(data, used, name, split)
+    # The test part too: a run predicts it, and should not find out after an hour of training.
     for name in parameters:
-        finite = np.isfinite(used.parameter_array([name])[:, 0])
-        yield from _not_finite(used, f"parameters/{name}", finite, what="a parameter")
-    yield from _not_finite(used, "inputs", _finite_inputs(used), what="an input")
+        finite = np.isfinite(data.parameter_array([name])[:, 0])
+        yield from _not_finite(data, f"parameters/{name}", finite, what="a parameter")
+    yield from _not_finite(data, "inputs", _finite_inputs(data), what="an input")
 
 
 def _unknown(data: Dataset, kind: str, names: Sequence[str], known: Iterable[str]) -> Iterator[Finding]:
@@ -133,10 +134,10 @@ def _target(data: Dataset, used: Dataset, name: str, split: str) -> Iterator[Fin
             )
 
 
-def _not_finite(used: Dataset, path: str, finite: NDArray[np.bool_], *, what: str) -> Iterator[Finding]:
+def _not_finite(data: Dataset, path: str, finite: NDArray[np.bool_], *, what: str) -> Iterator[Finding]:
     if not finite.all():
-        where, code = _rows(used, path, ~finite), f"not-finite-{path.partition('/')[0]}"
-        yield _finding(used, code, where, what=what, allowed="finite", got="NaN or inf", next_step=_REPAIR)
+        where, code = _rows(data, path, ~finite), f"not-finite-{path.partition('/')[0]}"
+        yield _finding(data, code, where, what=what, allowed="finite", got="NaN or inf", next_step=_REPAIR)
 
 
 def _finite_inputs(data: Dataset) -> NDArray[np.bool_]:

@@ -126,7 +126,8 @@ class Run:
         Raises
         ------
         DataError
-            Where channels, axes, units or parameters are not those that the net was trained on.
+            Where channels, axes, units or parameters are not those that the net was trained on, or an input is
+            not finite.
         """
         values = np.empty((len(data), len(self.units)))
         for rows in _batches(len(data)):
@@ -136,6 +137,7 @@ class Run:
                 values[rows] = self.regressor(torch.from_numpy(self._inputs(part)), parameters).numpy()
             if progress:
                 progress(len(rows))
+        _check_finite(values, data)
         return Predictions(
             ids=data.ids,
             part_of=np.full(len(data), ""),
@@ -300,6 +302,20 @@ def _batches(count: int) -> list[np.ndarray]:
     return np.array_split(np.arange(count), range(_BATCH, count, _BATCH)) if count else []
 
 
+def _check_finite(values: np.ndarray, data: Dataset) -> None:
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if bad.size:
+        raise DataError(
+            explained(
+                where=f"{data.path}:/inputs row {data.indices[bad[0]]} (id {data.ids[bad[0]]})",
+                what="the prediction",
+                allowed="finite",
+                got=f"NaN or inf for {bad.size} of {len(data)} samples",
+                next_step="Look for values that are not finite in these inputs",
+            )
+        )
+
+
 def _factors(data: Dataset, spec: NetSpec) -> np.ndarray:
     """Return what the inputs of `data` are multiplied with to be in the net's units, shape (channel,).
 
@@ -329,9 +345,14 @@ def _factors(data: Dataset, spec: NetSpec) -> np.ndarray:
                     next_step="Resample the inputs to the grid the net was trained on",
                 )
             )
-    return np.array(
-        [float(convert(np.ones(1), unit=data.channels[name], to=unit)[0]) for name, unit in spec.channels.items()]
-    )
+    return np.array([_factor(data, name, unit) for name, unit in spec.channels.items()])
+
+
+def _factor(data: Dataset, channel: str, unit: str) -> float:
+    try:
+        return float(convert(np.ones(1), unit=data.channels[channel], to=unit)[0])
+    except DataError as error:
+        raise DataError(f"{data.path}:/inputs channel {channel}: {error}") from None
 
 
 def _broadcast(factors: np.ndarray, ndim: int) -> np.ndarray:
