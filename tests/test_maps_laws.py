@@ -136,7 +136,7 @@ def test_three_feature_maps_of_5x5_weighted_into_one_by_hand() -> None:
     first, second, third = torch.zeros(5, 5), torch.zeros(5, 5), torch.full((5, 5), 4.0)
     first[0, 0], second[4, 4] = 25.0, 50.0
     features = torch.stack([first, second, third])[None]
-    (found,) = contributions(features, torch.tensor([[2.0, -1.0, 0.5]]), scale=torch.tensor([1.0]))[0]
+    (found,) = contributions(features, torch.tensor([[2.0, -1.0, 0.5]]), scale=np.array([1.0]))[0]
     assert found[0, 0] == pytest.approx(2 * 25 / 25 + 0.5 * 4 / 25)
     assert found[4, 4] == pytest.approx(-50 / 25 + 0.5 * 4 / 25)
     assert found[2, 2] == pytest.approx(0.08)

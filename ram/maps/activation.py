@@ -8,14 +8,16 @@ Source: Wang & Yang 2017, arXiv:1703.10757, section 3; Zhou et al. 2016, arXiv:1
 
 from __future__ import annotations
 
-__all__ = ["contributions", "parameter_contributions", "untouched"]
+__all__ = ["contributions", "evaluating", "parameter_contributions", "untouched"]
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
@@ -23,7 +25,7 @@ def contributions(
     features: Float[Tensor, "batch feature *cells"],
     weight: Float[Tensor, "output feature"],
     *,
-    scale: Float[Tensor, " output"],
+    scale: Float[np.ndarray, " output"],
 ) -> Float[np.ndarray, "batch output *cells"]:
     """Return what each cell adds to each output, in the unit of `scale`, float64.
 
@@ -39,106 +41,120 @@ def contributions(
         s, one number a target.
 
     >>> A = torch.tensor([[[1.0, 3.0], [2.0, 0.0]]])            # one sample, two features, two cells
-    >>> contributions(A, torch.tensor([[2.0, -1.0]]), scale=torch.tensor([10.0]))
+    >>> contributions(A, torch.tensor([[2.0, -1.0]]), scale=np.array([10.0]))
     array([[[ 0., 30.]]])
     """
-    flat = features.flatten(2)  # (batch, feature, Z)
-    summed = torch.matmul(_precise(weight), _precise(flat))  # (batch, output, Z)
-    share = scale.double().cpu() / flat.shape[2]
-    maps = summed.cpu().double() * share.view(-1, 1)
-    return maps.numpy().reshape(len(features), len(weight), *features.shape[2:])
+    flat = features.detach().flatten(2)  # (batch, feature, Z)
+    summed = _weighted(flat, weight.detach())  # (batch, output, Z)
+    maps = summed * (scale / flat.shape[2])[:, None]
+    return np.asarray(maps.reshape(len(features), len(weight), *features.shape[2:]))
 
 
 def parameter_contributions(
-    standardised: Float[Tensor, "batch parameter"],
-    weight: Float[Tensor, "output parameter"],
+    standardised: Float[np.ndarray, "batch parameter"],
+    weight: Float[np.ndarray, "output parameter"],
     *,
-    scale: Float[Tensor, " output"],
+    scale: Float[np.ndarray, " output"],
 ) -> Float[np.ndarray, "batch output parameter"]:
-    """Return ``s W_p p``: what each design parameter beside the feature maps adds to each output, float64."""
-    shares = scale.double().cpu().view(-1, 1) * weight.double().cpu()  # (output, parameter)
-    return (standardised.double().cpu()[:, None, :] * shares).numpy()
+    """Return ``s W_p p``: what each design parameter beside the feature maps adds to each output."""
+    return np.asarray(standardised[:, None, :] * (scale[:, None] * weight))
 
 
-def _precise(tensor: Tensor) -> Tensor:
-    """Return `tensor` in a precision whose products are exact enough: no half, and on CUDA no TF32."""
-    return tensor.double() if tensor.is_cuda else tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+def _weighted(flat: Tensor, weight: Tensor) -> NDArray[np.floating[Any]]:
+    """Return the product of matrices in a precision that is exact enough: no half, and on a GPU no TF32.
+
+    On the CPU by NumPy: torch's product of one row with a batch copies the batch and takes ten times as long.
+    """
+    if flat.device.type == "cuda":
+        return np.asarray(torch.matmul(weight.double(), flat.double()).cpu().numpy())
+    if flat.dtype not in {torch.float32, torch.float64}:
+        flat = flat.float()
+    return np.asarray(np.matmul(weight.to(flat.dtype).cpu().numpy(), flat.cpu().numpy()))
 
 
 @contextmanager
-def untouched(module: nn.Module) -> Iterator[None]:
-    """Within the block `module` is in evaluation mode; afterwards all is as it was (law 8 of the map).
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Within the block `module` is in evaluation mode; afterwards it is as it was (law 8 of the map).
 
-    That is the train flag of each submodule, gradients, ``requires_grad``, buffers and the state of torch's random
-    generators, also after an exception or an interrupt. Gradients are set aside within the block. Hooks are not set
-    here: whoever registers one holds its handle in a ``with``.
+    That is the train flag of each submodule, buffers and the state of torch's random generators, also after an
+    exception or an interrupt. For passes without gradients; `untouched` looks after those as well.
 
     >>> net = nn.Sequential(nn.Dropout(), nn.Linear(1, 1))
-    >>> with untouched(net):
+    >>> with evaluating(net):
     ...     net[0].training
     False
     >>> net[0].training
     True
     """
     state = _State(module)
-    with torch.random.fork_rng(state.cuda_devices()):
+    with torch.random.fork_rng(_cuda_devices(module)):
         try:
-            state.set_aside()
+            for part in state.training:
+                part.training = False
             yield
         finally:
             state.restore()
 
 
+@contextmanager
+def untouched(module: nn.Module) -> Iterator[None]:
+    """Do as `evaluating`, for methods that take gradients: those of the weights are set aside and come back.
+
+    ``requires_grad`` of each weight is kept, too. Hooks are not looked after: whoever registers one holds its
+    handle in a ``with``.
+    """
+    weights = [(weight, weight.requires_grad, weight.grad) for weight in module.parameters()]
+    with evaluating(module):
+        try:
+            for weight, _, gradient in weights:
+                if gradient is not None:
+                    weight.grad = None
+            yield
+        finally:
+            for weight, wanted, gradient in weights:
+                weight.requires_grad_(wanted)
+                weight.grad = gradient
+
+
+_STEADY = ("torch.nn.", "ram.models.")
+
+
 class _State:
     """A module as it was. Written out plainly: it is taken at every call and must cost next to nothing.
 
-    Torch's own layers (batch norm) change no buffer in evaluation mode, so theirs are not copied.
+    Torch's own layers (batch norm) and ours change no buffer in evaluation mode, so theirs are not copied.
     """
 
     def __init__(self, module: nn.Module) -> None:
-        parts = _parts(module)
-        self.training = [part for part in parts if part.training]
-        weights = [weight for part in parts for weight in part._parameters.values() if weight is not None]
-        self.weights = [(weight, weight.requires_grad, weight.grad) for weight in weights]
+        self.parts = _parts(module)
+        self.training = [part for part in self.parts if part.training]
         with torch.no_grad():
             self.buffers = [
                 (part._buffers, name, buffer, _version(buffer), buffer.clone())
-                for part in parts
-                if part._buffers and not type(part).__module__.startswith("torch.nn.")
+                for part in self.parts
+                if part._buffers and not type(part).__module__.startswith(_STEADY)
                 for name, buffer in part._buffers.items()
                 if buffer is not None
             ]
-        self.parts = parts
-
-    def cuda_devices(self) -> list[int]:
-        return sorted({weight.get_device() for weight, _, _ in self.weights if weight.is_cuda})
-
-    def set_aside(self) -> None:
-        for part in self.training:
-            part.training = False
-        for weight, _, gradient in self.weights:
-            if gradient is not None:
-                weight.grad = None
 
     def restore(self) -> None:
-        trained = set(map(id, self.training))
         for part in self.parts:
-            if part.training != (id(part) in trained):
-                part.training = not part.training
-        for weight, wanted, gradient in self.weights:
-            if weight.requires_grad != wanted:
-                weight.requires_grad_(wanted)
-            if weight.grad is not gradient:
-                weight.grad = gradient
-        self._restore_buffers()
-
-    def _restore_buffers(self) -> None:
+            if part.training:
+                part.training = False
+        for part in self.training:
+            part.training = True
         for holder, name, buffer, version, copy in self.buffers:
             if holder.get(name) is not buffer:
                 holder[name] = buffer
             if _version(buffer) != version:
                 with torch.no_grad():
                     buffer.copy_(copy)
+
+
+def _cuda_devices(module: nn.Module) -> list[int]:
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return []
+    return sorted({weight.get_device() for weight in module.parameters() if weight.is_cuda})
 
 
 def _parts(module: nn.Module) -> list[nn.Module]:
@@ -149,7 +165,8 @@ def _parts(module: nn.Module) -> list[nn.Module]:
         part = waiting.pop()
         if id(part) not in found:
             found[id(part)] = part
-            waiting += [child for child in part._modules.values() if child is not None]
+            if part._modules:
+                waiting += [child for child in part._modules.values() if child is not None]
     return list(found.values())
 
 

@@ -6,6 +6,7 @@ __all__ = ["METHODS", "Method", "explain", "explain_regressor"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from ram.axes import Axis
 from ram.errors import ConfigError, explained, nearest
-from ram.maps.activation import untouched
+from ram.maps.activation import evaluating
 from ram.maps.inputs import axes_of, own_copy, require_finite, require_inputs
 from ram.maps.nets import Answer, AnyNet, Explained, RegressorNet, Target
 from ram.maps.regression_map import RegressionMap
@@ -198,24 +199,36 @@ def _maps(
     """Return one map for each target, of all samples of `x`."""
     require_inputs(x)
     input_axes = axes_of(x, axes)
-    size = batch_size or len(x)
-    parts = []
-    with untouched(net.module), torch.no_grad():
+    size, like, parts = batch_size or len(x), net.like, []
+    with evaluating(net.module), torch.no_grad():
         for start in range(0, len(x), size):
             rows = slice(start, start + size)
-            own = None if parameters is None else own_copy(parameters[rows], net.module, dtype=torch.float64)
-            parts.append(net.answer(own_copy(x[rows], net.module), own))
-        geometries = net.cells(own_copy(x[:1], net.module))
-    return _named(net, Answer.joined(parts), geometries, input_axes, tuple(map(str, ids)))
+            own = None if parameters is None else own_copy(parameters[rows], like=like, dtype=torch.float64)
+            parts.append(net.answer(own_copy(x[rows], like=like), own))
+        answer = Answer.joined(parts)
+        cells = net.cells(lambda: own_copy(x[:1], like=like), x.shape[1:], answer.contributions.shape[2:])
+    return _named(net, answer, _placed(cells, input_axes), input_axes, tuple(map(str, ids)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """Where cells lie and how much of the input they see, in the axes' units."""
+
+    axes: tuple[Axis, ...]
+    receptive_field: tuple[float, ...]
+
+
+@lru_cache(maxsize=64)
+def _placed(cells: tuple[CellGeometry, ...], axes: tuple[Axis, ...]) -> _Place:
+    seen = receptive_fields(cells, axes)
+    known = (extent if one.traced else float("nan") for extent, one in zip(seen, cells, strict=True))
+    return _Place(cell_axes(cells, axes), tuple(known))
 
 
 def _named(
-    net: Explained, answer: Answer, geometries: Sequence[CellGeometry], axes: tuple[Axis, ...], ids: tuple[str, ...]
+    net: Explained, answer: Answer, place: _Place, axes: tuple[Axis, ...], ids: tuple[str, ...]
 ) -> dict[str, RegressionMap]:
     """Give an answer names, units and axes."""
-    cells = cell_axes(geometries, axes)
-    seen = receptive_fields(geometries, axes)
-    field = tuple(extent if one.traced else float("nan") for extent, one in zip(seen, geometries, strict=True))
     batch = len(answer.prediction)
     maps = {}
     for number, target in enumerate(net.targets):
@@ -227,11 +240,11 @@ def _named(
             prediction=target.in_unit(answer.prediction[:, number]),
             target=target.name,
             unit=target.unit,
-            axes=cells,
+            axes=place.axes,
             input_axes=axes,
             ids=ids,
             log=target.log,
-            receptive_field=field,
+            receptive_field=place.receptive_field,
         )
         require_finite(maps[target.name])
     return maps

@@ -104,7 +104,7 @@ def find_head(
 ) -> Head:
     """Return where ``net(x)[:, output]`` comes from.
 
-    Run it within `ram.maps.activation.untouched`, on one or two samples.
+    Run it within `ram.maps.activation.evaluating`, on one or two samples.
 
     Parameters
     ----------
@@ -230,8 +230,11 @@ def _chain(calls: _Calls, last: _Linear) -> Iterator[_Linear]:
 
 
 def _averaged(candidates: dict[int, Tensor], pooled: Tensor) -> tuple[int, bool] | None:
-    """Return which activation has `pooled` as its mean (or its sum: True); the finest, then the latest."""
-    fitting = {n: a for n, a in candidates.items() if a.shape[:2] == pooled.shape}
+    """Return which activation has `pooled` as its mean (or its sum: True); the finest, then the latest.
+
+    What was pooled already is its own mean over one cell and says nothing.
+    """
+    fitting = {n: a for n, a in candidates.items() if a.shape[:2] == pooled.shape and a[0, 0].numel() > 1}
     for number in sorted(fitting, key=lambda n: (fitting[n][0, 0].numel(), n), reverse=True):
         flat = fitting[number].flatten(2)
         for summed, value in ((False, flat.mean(dim=2)), (True, flat.sum(dim=2))):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["axes_of", "own_copy", "require_finite", "require_inputs"]
+__all__ = ["axes_of", "first_weight", "own_copy", "require_finite", "require_inputs"]
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,7 @@ def axes_of(x: Any, axes: Sequence[Axis] | None) -> tuple[Axis, ...]:
     """Return the input's axes: those given, which must fit, or numbered samples."""
     space = tuple(x.shape[2:])
     if axes is None:
-        named = zip(_NAMES[len(space)], space, strict=True)
-        return tuple(Axis.uniform(name, "1", size=size, step=1.0) for name, size in named)
+        return _numbered(space)
     sizes = tuple(axis.size for axis in axes)
     if sizes != space:
         allowed = f"of sizes {space}, as x"
@@ -47,14 +47,24 @@ def axes_of(x: Any, axes: Sequence[Axis] | None) -> tuple[Axis, ...]:
     return tuple(axes)
 
 
-def own_copy(values: Any, module: nn.Module, *, dtype: torch.dtype | None = None) -> Tensor:
-    """Return a copy on the module's device, in `dtype` or the module's: a net may overwrite it."""
-    like = next((weight for weight in module.parameters() if weight.is_floating_point()), torch.empty(0))
+@lru_cache(maxsize=64)
+def _numbered(space: tuple[int, ...]) -> tuple[Axis, ...]:
+    named = zip(_NAMES[len(space)], space, strict=True)
+    return tuple(Axis.uniform(name, "1", size=size, step=1.0) for name, size in named)
+
+
+def own_copy(values: Any, *, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Return a copy on the device of `like`, in `dtype` or that of `like`: a net may overwrite it."""
     wanted = dtype or like.dtype
     if isinstance(values, Tensor):
         return values.detach().to(like.device, wanted, copy=True)
     precise = np.float64 if wanted == torch.float64 else np.float32
     return torch.from_numpy(np.array(values, dtype=precise, order="C")).to(like.device, wanted)
+
+
+def first_weight(module: nn.Module) -> Tensor:
+    """Return a tensor of the module's dtype and on its device."""
+    return next((weight for weight in module.parameters() if weight.is_floating_point()), torch.empty(0))
 
 
 def require_finite(found: RegressionMap) -> None:

@@ -1,14 +1,14 @@
 """What a net answers about a batch: contributions, baseline and prediction, before they get names and axes.
 
 Two kinds of nets answer alike: our `Regressor`, whose parts are known, and any module, whose parts are found. Ask
-within `ram.maps.activation.untouched` and without gradients.
+within `ram.maps.activation.evaluating` and without gradients.
 """
 
 from __future__ import annotations
 
 __all__ = ["Answer", "AnyNet", "Explained", "RegressorNet", "Target"]
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -21,10 +21,12 @@ from torch import Tensor, nn
 from ram.errors import ModelError
 from ram.maps.activation import contributions, parameter_contributions
 from ram.maps.heads import Head, HeadCall, find_head, ran_another_way, run_head
+from ram.maps.inputs import first_weight
 from ram.models.geometry import CellGeometry, trace_cells
 from ram.models.regressor import Regressor
 
 Inputs = Float[Tensor, "batch channel *space"]
+Sample = Callable[[], Inputs]
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Answer:
     @classmethod
     def joined(cls, parts: Sequence[Answer]) -> Answer:
         """Return the answer to all batches in a row."""
+        if len(parts) == 1:
+            return parts[0]
         return cls(
             np.concatenate([part.contributions for part in parts]),
             np.concatenate([part.parameters for part in parts]),
@@ -80,43 +84,53 @@ _HEADS: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], Head]] = WeakKeyDi
 
 
 class RegressorNet:
-    """Some targets of a `Regressor`."""
+    """Some targets of a `Regressor`; `like` is a tensor of its dtype and on its device."""
 
     def __init__(self, regressor: Regressor, names: Sequence[str]) -> None:
         self.module = regressor
+        self.like = regressor.head.weight
         self.parameter_names = regressor.parameter_names
         self._outputs = [regressor.target_names.index(name) for name in names]
-        mean, scale = regressor.target_mean.tolist(), regressor.target_scale.tolist()
+        self._every = self._outputs == list(range(len(regressor.target_names)))
+        self._mean, self._scale = self._chosen(regressor.target_mean), self._chosen(regressor.target_scale)
+        words = zip(names, self._outputs, self._mean, self._scale, strict=True)
         units, log = regressor.target_units, regressor.target_log
-        self.targets = tuple(
-            Target(name, units[i], mean[i], scale[i], log[i]) for name, i in zip(names, self._outputs, strict=True)
-        )
+        self.targets = tuple(Target(name, units[i], mean, scale, log[i]) for name, i, mean, scale in words)
 
     def answer(self, x: Inputs, parameters: Tensor | None) -> Answer:
         """Return contributions of cells and parameters, the baseline m + s b, and the net's own prediction."""
-        net, chosen = self.module, self._outputs
+        net, mean, scale = self.module, self._mean, self._scale
         features = net.features(x)
-        output = net.standardised(features, parameters)[:, chosen]
-        weight, width = net.head.weight[chosen], features.shape[1]
-        mean, scale = net.target_mean[chosen], net.target_scale[chosen]
-        own = net.standardised_parameters(parameters, like=mean.new_empty(len(x))) if self.parameter_names else None
+        output = net.standardised(features, parameters)
+        weight = net.head.weight if self._every else net.head.weight[self._outputs]
+        width = features.shape[1]
         return Answer(
             contributions=contributions(features, weight[:, :width], scale=scale),
-            parameters=_parameter_rows(own, weight[:, width:], scale, batch=len(x)),
-            baseline=_numbers(mean + scale * net.head.bias[chosen].double()),
-            prediction=_numbers(mean + scale * output.double()),
+            parameters=self._parameter_rows(parameters, weight, batch=len(x)),
+            baseline=mean + scale * self._chosen(net.head.bias),
+            prediction=mean + scale * self._chosen(output.T).T,
         )
+
+    def _chosen(self, rows: Tensor) -> NDArray[np.float64]:
+        """Return the rows of the targets asked for."""
+        return _numbers(rows if self._every else rows[self._outputs])
+
+    def _parameter_rows(self, parameters: Tensor | None, weight: Tensor, *, batch: int) -> NDArray[np.float64]:
+        if not self.parameter_names:
+            return np.empty((batch, len(weight), 0))
+        own = self.module.standardised_parameters(parameters, like=self.module.target_mean.new_empty(batch))
+        return parameter_contributions(_numbers(own), _numbers(weight[:, -own.shape[1] :]), scale=self._scale)
 
     def mean_parameters(self) -> NDArray[np.float64]:
         """Return the design parameters' training mean, shape (1, parameter)."""
         return _numbers(self.module.parameter_mean)[None]
 
-    def cells(self, x: Inputs) -> tuple[CellGeometry, ...]:
-        """Return where the cells lie in an input of the size of `x`."""
+    def cells(self, sample: Sample, size: Sequence[int], shape: tuple[int, ...]) -> tuple[CellGeometry, ...]:
+        """Return where the `shape` cells lie in an input of `size`, (channel, *space), such as `sample` makes."""
         known = _CELLS.setdefault(self.module, {})
-        key = (tuple(x.shape[2:]), len(self.module.symmetries))
+        key = (tuple(size), shape, len(self.module.symmetries))
         if key not in known:
-            known[key] = trace_cells(self.module.features, x)
+            known[key] = trace_cells(self.module.features, sample())
         return known[key]
 
 
@@ -127,6 +141,7 @@ class AnyNet:
 
     def __init__(self, module: nn.Module, target: Target, *, output: int, layer: str | None) -> None:
         self.module = module
+        self.like = first_weight(module)
         self.targets = (target,)
         self._output, self._layer = output, layer
 
@@ -141,10 +156,12 @@ class AnyNet:
             prediction=mean + scale * _numbers(call.output)[:, None],
         )
 
-    def cells(self, x: Inputs) -> tuple[CellGeometry, ...]:
-        """Return where the cells lie in an input of the size of `x`."""
-        known, key = _CELLS.setdefault(self.module, {}), self._key(x)
+    def cells(self, sample: Sample, size: Sequence[int], shape: tuple[int, ...]) -> tuple[CellGeometry, ...]:
+        """Return where the `shape` cells lie in an input of `size`, (channel, *space), such as `sample` makes."""
+        known = _CELLS.setdefault(self.module, {})
+        key = (tuple(size), self._output, self._layer, shape)
         if key not in known:
+            x = sample()
             head = self._head(x)
             known[key] = trace_cells(lambda one: run_head(self.module, one, head, output=self._output).features, x)
         return known[key]
@@ -177,7 +194,7 @@ class AnyNet:
         """Hold law 1 against the net's own answer: a net that branches on its input would break it in silence."""
         head = self._head(x)
         call = run_head(self.module, x, head, output=self._output)
-        maps = contributions(call.features, call.weight, scale=torch.ones(1))
+        maps = contributions(call.features, call.weight, scale=np.ones(1))
         flat, bias = maps.reshape(len(x), -1), _numbers(call.bias)
         size = np.abs(flat).sum(axis=1) + np.abs(bias)
         tolerance = 1e-3 if call.output.dtype in {torch.float32, torch.float64} else 5e-2
@@ -189,13 +206,5 @@ class AnyNet:
 Explained = RegressorNet | AnyNet
 
 
-def _parameter_rows(
-    own: Tensor | None, weight: Float[Tensor, "target parameter"], scale: Tensor, *, batch: int
-) -> NDArray[np.float64]:
-    if own is None:
-        return np.empty((batch, len(weight), 0))
-    return parameter_contributions(own, weight, scale=scale)
-
-
 def _numbers(tensor: Tensor) -> NDArray[np.float64]:
-    return tensor.detach().cpu().double().numpy()
+    return np.array(tensor.tolist(), dtype=np.float64)  # for a few numbers quicker than four conversions

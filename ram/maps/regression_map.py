@@ -97,15 +97,12 @@ class RegressionMap:
     receptive_field: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        values = np.asarray(self.contributions, dtype=np.float64)
-        batch = len(values)
-        shares = np.asarray(self.parameter_contributions, dtype=np.float64)
-        shares = shares if self.parameter_names else np.empty((batch, 0))
-        kept: dict[str, Any] = {"contributions": values, "parameter_contributions": shares}
-        kept |= {name: np.asarray(getattr(self, name), dtype=np.float64) for name in ("baseline", "prediction")}
-        for name, array in kept.items():
-            object.__setattr__(self, name, _frozen(array))
-        object.__setattr__(self, "ids", tuple(map(str, self.ids)) or tuple(map(str, range(batch))))
+        batch = len(self.contributions)
+        if not self.parameter_names:
+            object.__setattr__(self, "parameter_contributions", np.empty((batch, 0)))
+        for name in ("contributions", "parameter_contributions", "baseline", "prediction"):
+            object.__setattr__(self, name, _frozen(getattr(self, name)))
+        object.__setattr__(self, "ids", tuple(map(str, self.ids if len(self.ids) else range(batch))))
         for name in ("axes", "input_axes", "parameter_names", "receptive_field"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         self._check()
@@ -116,8 +113,8 @@ class RegressionMap:
         _require("contributions", self.contributions.shape, (batch, *cells))
         _require("input_axes", len(self.input_axes), len(self.axes))
         _require("parameter_contributions", self.parameter_contributions.shape, (batch, len(self.parameter_names)))
-        for name in ("baseline", "prediction"):
-            _require(name, getattr(self, name).shape, (batch,))
+        _require("baseline", self.baseline.shape, (batch,))
+        _require("prediction", self.prediction.shape, (batch,))
         _require("ids", len(self.ids), batch)
         if self.grade not in GRADES:
             allowed = f"one of {', '.join(GRADES)}"
@@ -353,9 +350,9 @@ def load_maps(path: str | os.PathLike[str], *, prefix: str = "") -> dict[str, Re
     return {name: RegressionMap(**fields) for name, fields in read_maps(path, prefix=prefix).items()}
 
 
-def _frozen(array: Array) -> Array:
-    """Return a read-only view; the caller's own array stays writable."""
-    view = array.view()
+def _frozen(values: ArrayLike) -> Array:
+    """Return a read-only view in float64; the caller's own array stays writable."""
+    view = np.asarray(values, dtype=np.float64).view()
     view.flags.writeable = False
     return view
 
