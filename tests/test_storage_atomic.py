@@ -41,7 +41,7 @@ def test_content_appears_whole(tmp_path: Path) -> None:
 def test_old_file_survives_any_exception(tmp_path: Path, trouble: type[BaseException]) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(trouble), atomic.writing(path) as temporary:  # noqa: PT012 - the half-written state is the point
+    with pytest.raises(trouble), atomic.writing(path) as temporary:
         temporary.write_text("half")
         raise trouble
     assert path.read_text() == "old"
