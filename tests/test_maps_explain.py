@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -134,6 +135,20 @@ def test_new_weights_are_seen_and_a_rebuilt_net_is_found_anew() -> None:
     np.testing.assert_allclose(explain(net, images()).residual, 0.0, atol=1e-6)
     net.body[0].stride = (1, 1)
     assert explain(net, images()).contributions.shape == (3, 8, 8)
+
+
+class Halving(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mul_(0.5)
+
+
+def test_a_rebuilt_net_that_overwrites_its_input_sees_it_once() -> None:
+    net = Written(lambda a, fc: fc(a.mean((2, 3))))
+    net.body.insert(0, Halving())
+    explain(net, images())
+    net.end = lambda a, fc: fc(functional.relu(a * 1.0 - 0.3).mean((2, 3)))
+    found = explain(net, images())
+    np.testing.assert_array_equal(found.contributions, explain(copy.deepcopy(net), images()).contributions)
 
 
 @pytest.mark.parametrize(
@@ -332,8 +347,8 @@ def nothing_changes(net: nn.Module, *values: Any) -> Iterator[None]:
     after = state_of(net)
     for what, value in before.items():
         assert same(value, after[what]), what
-    for value, copy in zip(values, copies, strict=True):
-        np.testing.assert_array_equal(value, copy)
+    for value, kept in zip(values, copies, strict=True):
+        np.testing.assert_array_equal(value, kept)
     assert torch.overrides._get_current_function_mode_stack() == []
     assert torch.utils._python_dispatch._get_current_dispatch_mode_stack() == []
 
