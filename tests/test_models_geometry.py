@@ -156,9 +156,10 @@ def test_averaging_over_symmetries_averages_the_places() -> None:
         lambda x: torch.fft.fft(x).real[..., ::2],
         lambda x: x.flatten(2).cumsum(-1)[..., ::8].reshape(1, 1, 4, -1),
         lambda x: x.transpose(2, 3),
+        lambda x: x + x.transpose(2, 3),
         lambda x: x.flip(-1),
     ],
-    ids=["fft", "cumsum", "axes exchanged", "backwards"],
+    ids=["fft", "cumsum", "axes exchanged", "axes mixed", "backwards"],
 )
 def test_what_is_not_understood_parts_the_input_evenly_and_says_so(net: Net) -> None:
     cells = trace_cells(net, torch.zeros(1, 1, 8, 8))[-1]

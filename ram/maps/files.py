@@ -42,7 +42,6 @@ def write_maps(path: str | os.PathLike[str], maps: Mapping[str, RegressionMap]) 
         set_text(file, "schema", _SCHEMA)
         for name, one in maps.items():
             _write(file.create_group(name, track_order=True), one)
-        _number_dimensions(file)
 
 
 def read_maps(path: str | os.PathLike[str], *, prefix: str = "") -> dict[str, dict[str, Any]]:
@@ -151,16 +150,3 @@ def _texts(values: tuple[str, ...]) -> Any:
     """Fixed-length texts: variable-length ones lie in a heap that no checksum covers."""
     encoded = np.array([value.encode() for value in values], dtype=np.bytes_)
     return encoded.astype(h5py.string_dtype("utf-8", max(1, encoded.dtype.itemsize)))
-
-
-def _number_dimensions(file: h5py.File) -> None:
-    """Give every dimension of the file a number of its own, as netCDF asks."""
-    scales: list[h5py.Dataset] = []
-
-    def collect(_: str, thing: object) -> None:
-        if isinstance(thing, h5py.Dataset) and thing.is_scale:
-            scales.append(thing)
-
-    file.visititems(collect)
-    for number, scale in enumerate(scales):
-        scale.attrs["_Netcdf4Dimid"] = np.int32(number)
