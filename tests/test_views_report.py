@@ -253,7 +253,7 @@ def test_config_provenance_and_data_card_are_there(run: Run, page: Page) -> None
     for words in ("training.epochs 2", "model.backbone plain", "seed 3", run.data().digest, "made for the tests"):
         assert words in page.text
     assert "18 train, 6 validation, 6 test" in page.text
-    assert "axis x (mm) 16 points, -80 to 80" in page.text
+    assert "axis x (mm) 16 points, −80 to 80" in page.text
 
 
 def test_drawn_it_holds_pictures_and_the_manifest_knows_all_files(

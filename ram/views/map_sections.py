@@ -62,6 +62,7 @@ def hero(story: Story) -> Content:
     if story.shown.truth is not None:
         words.append("Beside it is what physics says of the same sample, cell by cell, in the same colours.")
         words.append(_reference_words(story))
+    words.append(card["words"])
     return {**card, "title": f"One sample of the test part, {card['title']}", "words": " ".join(words)}
 
 
@@ -85,7 +86,7 @@ def _gallery_words(story: Story) -> list[str]:
     if "close" in story.scale.parts:
         words.append(_PALE.format(target=story.first, stretch=f"{story.scale.stretch:.2g}"))
     if story.shown.maps.log:
-        words.append(f"{story.first} was regressed in the logarithm: contributions are factors, here in per cent.")
+        words.append(f"{story.first} was regressed in the logarithm: contributions are factors (%), and multiply.")
     if len(story.data.axes) == 3:
         first = story.data.axes[0].name
         words.append(f"Of inputs in 3D the middle slice is shown; contributions are summed along {first}.")

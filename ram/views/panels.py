@@ -175,12 +175,12 @@ def _finish(axes: Axes, grid: Sequence[Axis]) -> None:
 
 def panel(scene: Scene, part: str, *, scale: Scale) -> Figure:
     """Return one picture of a sample: one of `Scale.parts`."""
-    figure = new_figure(3.7, 3.1, layout=None)  # placed by hand: the engine would take most of a report's time
-    axes, bar = figure.add_axes((0.18, 0.14, 0.62, 0.78)), figure.add_axes((0.82, 0.14, 0.03, 0.78))
+    figure = new_figure(3.3, 2.6, layout=None)  # placed by hand: the engine would take most of a report's time
+    axes, bar = figure.add_axes((0.19, 0.16, 0.58, 0.75)), figure.add_axes((0.79, 0.16, 0.033, 0.75))
     drawn = _draw(axes, scene, part, scale=scale)
     if drawn is None:
         bar.remove()
-        axes.set_position((0.18, 0.14, 0.79, 0.78))
+        axes.set_position((0.19, 0.16, 0.78, 0.75))
     else:
         _colour_bar(figure, drawn, part, scale, scene, cax=bar)
     return figure

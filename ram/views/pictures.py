@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from ram.evaluation.regions import RegionRow
 from ram.views.style import BLUE, GREY, INK, ORANGE, new_figure
@@ -117,21 +117,31 @@ def _bars(axes: Axes, rows: Sequence[RegionRow], fields: tuple[str, str]) -> Non
 
 
 def training_curve(history: Sequence[Mapping[str, Any]], *, units: Mapping[str, str]) -> Figure:
-    """Return loss of the training part and error of the validation part over the epochs."""
+    """Return loss of the training part and error of the validation part over the epochs; a line marks the one kept."""
     figure = new_figure(8.6, 3.2)
     left, right = figure.subplots(1, 2)
     epochs = [row["epoch"] for row in history]
+    kept = max((row["epoch"] for row in history if row["best"]), default=epochs[-1])
     left.plot(epochs, [row["loss"] for row in history], color=INK, linewidth=1.2)
-    left.set(xlabel="epoch", ylabel="loss of the training part", yscale="log")
-    left.set_title(f"loss {history[-1]['loss']:.3g} after {len(history)} epochs")
+    left.set_title(f"training loss: {history[-1]['loss']:.3g} after {len(history)} epochs")
     for number, (name, unit) in enumerate(units.items()):
         values = [row["validation"].get(name, np.nan) for row in history]
-        label = f"{name} {values[-1]:.3g}{'' if unit == '1' else f' {unit}'}"
+        label = name if unit == "1" else f"{name} ({unit})"
         right.plot(epochs, values, linewidth=1.2, color=_LINES[number % len(_LINES)], label=label)
-    right.set(xlabel="epoch", ylabel="mean absolute error, in each target's unit", yscale="log")
-    right.set_title("error of the validation part")
+    right.set_title(f"mean absolute validation error: epoch {kept} is kept")
     right.legend(frameon=False, fontsize=8)
+    for axes in (left, right):
+        axes.set(xlabel="epoch", yscale="log")
+        axes.axvline(kept, color=GREY, linewidth=0.8, linestyle="--")
+        _plain_decades(axes)
     return figure
+
+
+def _plain_decades(axes: Axes) -> None:
+    """Label a logarithmic axis 0.1, 0.2, 0.5, 1: its own labels are formulas, which the style leaves unread."""
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 _LINES = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK, GREY)

@@ -202,7 +202,8 @@ def _data(story: Story) -> list[tuple[str, str]]:
         ("symmetries", ", ".join(data.symmetries)),
     ]  # fmt: skip
     rows += [
-        (f"axis {axis.label}", f"{axis.size} points, {axis.edges[0]:.6g} to {axis.edges[-1]:.6g}") for axis in data.axes
+        (f"axis {axis.label}", f"{axis.size} points, {figure(axis.edges[0])} to {figure(axis.edges[-1])}")
+        for axis in data.axes
     ]
     return [(name, text) for name, text in rows if text]
 
