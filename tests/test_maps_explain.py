@@ -386,6 +386,12 @@ def test_a_failure_inside_changes_nothing(failure: BaseException, *, known: bool
     np.testing.assert_allclose(explain(net, x).residual, 0.0, atol=1e-6)
 
 
+def test_a_tensor_that_the_net_overwrites_is_not_the_callers() -> None:
+    x = torch.from_numpy(images())
+    explain(restless(), x, reference=x[0])
+    np.testing.assert_array_equal(x.numpy(), images())
+
+
 def test_a_wrong_layer_changes_nothing() -> None:
     net, x = restless(), images()
     with nothing_changes(net, x), pytest.raises(ModelError, match="layer must be one of"):
