@@ -71,9 +71,9 @@ def test_words_and_units() -> None:
     assert made(1).plot().axes[0].get_xlabel() == "time (s)"
 
 
-def test_the_title_adds_up_as_written() -> None:
+def test_the_title_adds_up_as_written_and_breaks_where_it_is_long() -> None:
     one = replace(made(), baseline=np.full(2, 0.12349), prediction=np.full(2, 0.12371))
-    assert one.plot().axes[0].get_title() == "umbrella 0.123710 Hz = train-mean 0.123490 Hz + 0.000220 Hz"
+    assert one.plot().axes[0].get_title() == "umbrella 0.123710 Hz\n= train-mean 0.123490 Hz + 0.000220 Hz"
     still = replace(made(), baseline=np.full(2, 5.0), prediction=np.full(2, 5.0))
     assert still.plot().axes[0].get_title() == "umbrella 5.00 Hz = train-mean 5.00 Hz + 0.00 Hz"
 

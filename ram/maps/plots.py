@@ -72,7 +72,8 @@ def plot_map(
         mesh = _draw_plane(place, values, axes, design, maps)
     size = float(np.abs(every).max()) or 1.0
     mesh.set(cmap=_COLOURS, clim=(-size, size))
-    place.set_title(_title(maps[index]), fontsize="medium")
+    title = _title(maps[index])
+    place.set_title(title if len(title) < 56 else title.replace(" = ", "\n= "), fontsize="small")
     figure = place.get_figure(root=True)
     assert figure is not None
     figure.colorbar(mesh, ax=place, label=_label(maps))
