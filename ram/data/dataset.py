@@ -16,6 +16,7 @@ from jaxtyping import Float32, Float64, Int64, UInt8
 from numpy.typing import ArrayLike, NDArray
 
 from ram.axes import Axis
+from ram.data.file import DatasetFile
 from ram.data.source import Source
 from ram.data.spec import PARTS
 from ram.errors import DataError, explained, nearest
@@ -35,7 +36,7 @@ def open_dataset(path: str | os.PathLike[str]) -> Dataset:
     >>> data.subset("test")[:16].x().shape  # doctest: +SKIP
     (16, 2, 64, 64)
     """
-    source = Source(path)
+    source = DatasetFile(path)
     return Dataset(source, np.arange(source.head.count))
 
 
