@@ -43,4 +43,4 @@ class Source(ABC):
 
     @abstractmethod
     def present(self, name: str, rows: Rows) -> NDArray[np.bool_]:
-        """Say for some rows of ``truth/<target>/<kind>`` or ``regions`` whether they are stored, reading none of them."""
+        """Say for some rows of ``truth/<target>/<kind>`` or ``regions`` whether they are stored; none is read."""
