@@ -5,31 +5,35 @@ import torch
 
 from ram.errors import ConfigError, ModelError
 from ram.models.backbones import BACKBONES, build_backbone, parameter_count
+from ram.models.layers import NORMS, Gain, ResidualBlock
 
 SIZES = {1: (32,), 2: (16, 24), 3: (8, 16, 8)}
 
 
-def build(name: str, ndim: int):
+def build(name: str, ndim: int, norm: str):
     with torch.random.fork_rng():
         torch.manual_seed(7)
-        net = build_backbone(name, ndim=ndim, channels=2, widths=(4, 6), depth=2)
+        net = build_backbone(name, ndim=ndim, channels=2, widths=(4, 6), depth=2, norm=norm)
     return _awake(net).double().eval()
 
 
 def _awake(net):
-    """Give norms that start at zero a value, so that every branch takes part."""
+    """Give norms and gains that start at zero a value, so that every branch takes part."""
     for module in net.modules():
+        if isinstance(module, Gain):
+            torch.nn.init.constant_(module.factor, 0.7)
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             torch.nn.init.constant_(module.weight, 0.7)
             torch.nn.init.constant_(module.bias, 0.1)
     return net
 
 
+@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 @pytest.mark.parametrize("name", BACKBONES)
-def test_a_mirrored_input_gives_the_mirrored_features(name, ndim):
+def test_a_mirrored_input_gives_the_mirrored_features(name, ndim, norm):
     # Kernels are symmetrised: what is left is the layout of the cells, which must be symmetric.
-    net = build(name, ndim)
+    net = build(name, ndim, norm)
     for module in net.modules():
         if isinstance(module, (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)):
             with torch.no_grad():
@@ -47,14 +51,14 @@ def test_a_mirrored_input_gives_the_mirrored_features(name, ndim):
     ("name", "halvings"), [("plain", 2), ("resnet", 2), ("encoder-decoder", 1), ("small-field", 1)]
 )
 def test_cells_and_features_are_as_documented(name, halvings, ndim):
-    net = build(name, ndim)
+    net = build(name, ndim, "none")
     features = net(torch.zeros(3, 2, *SIZES[ndim], dtype=torch.float64))
     cells = tuple(size // 2**halvings for size in SIZES[ndim])
     assert features.shape == (3, net.features, *cells)
 
 
 def test_the_small_field_is_small():
-    net = build_backbone("small-field", ndim=1, channels=1, widths=(4, 4, 4), depth=2).double().eval()
+    net = build_backbone("small-field", ndim=1, channels=1, widths=(32, 32, 32), depth=2).double().eval()
     x = torch.randn(1, 1, 128, dtype=torch.float64, requires_grad=True)
     _awake(net)(x)[0, :, 32].sum().backward()
     seen = torch.nonzero(x.grad[0, 0]).flatten()
@@ -62,17 +66,16 @@ def test_the_small_field_is_small():
 
 
 def test_the_encoder_decoder_sees_far_and_keeps_fine_cells():
-    net = _awake(build_backbone("encoder-decoder", ndim=1, channels=1, widths=(4, 4, 4), depth=1).double()).eval()
+    net = _awake(build_backbone("encoder-decoder", ndim=1, channels=1, widths=(32, 32, 32), depth=1).double()).eval()
     x = torch.randn(1, 1, 64, dtype=torch.float64, requires_grad=True)
     net(x)[0, :, 16].sum().backward()
     assert torch.nonzero(x.grad[0, 0]).numel() > 28
 
 
 def test_parameters_are_counted_by_hand():
-    assert (
-        parameter_count(build_backbone("plain", ndim=1, channels=2, widths=(3,), depth=1, kernel=3))
-        == 2 * 3 * 4 + 2 * 3
-    )
+    for norm, beside in (("none", 3), ("batch", 2 * 3)):
+        net = build_backbone("plain", ndim=1, channels=2, widths=(3,), depth=1, kernel=3, norm=norm)
+        assert parameter_count(net) == 2 * 3 * 4 + beside
 
 
 @pytest.mark.parametrize(
@@ -83,6 +86,7 @@ def test_parameters_are_counted_by_hand():
             r"model.backbone: a backbone must be one of plain.* Got resnett. Did you mean 'resnet'\?",
         ),
         ({"kernel": 4}, r"model.kernel: a kernel must be odd and positive. Got 4."),
+        ({"norm": "group"}, r"model.norm: a norm must be one of none, batch. Got group."),
         ({"widths": ()}, r"model.widths: widths and depth must be 1 or more. Got widths \[\], depth 1."),
         ({"ndim": 4}, r"the number of space axes must be 1, 2 or 3. Got 4."),
     ],
@@ -99,3 +103,19 @@ def test_a_size_that_does_not_fit_is_named():
         ModelError, match=r"an input must be 2 axes, each a multiple of 8. Got 20 x 64. Crop or resample"
     ):
         net.check_size((20, 64))
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_residual_block_starts_as_its_shortcut(norm):
+    block = ResidualBlock(1, 2, 2, norm=norm).eval()
+    x = torch.rand(3, 2, 8, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(block(x), x, rtol=0, atol=0)
+
+
+def test_the_signal_keeps_its_size_through_twenty_layers():
+    # What He's first weights are for: 20 layers of torch's own would shrink it by 6^10.
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        net = build_backbone("plain", ndim=2, channels=2, widths=(64,), depth=20)
+        power = net(torch.randn(4, 2, 32, 32)).square().mean()
+    assert 0.2 < power < 5

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ram.errors import ConfigError, ModelError, explained, nearest
-from ram.models.layers import ConvBlock, Downsample, ResidualBlock, convolution
+from ram.models.layers import NORMS, ConvBlock, Downsample, ResidualBlock, convolution
 
 Features = Float[Tensor, "batch feature *cells"]
 Inputs = Float[Tensor, "batch channel *space"]
@@ -71,12 +71,12 @@ class Plain(Backbone):
     The grid is halved once for each of the `widths`: three widths make cells of 8 x 8 pixels.
     """
 
-    def __init__(self, ndim: int, channels: int, *, widths: Sequence[int], depth: int, kernel: int) -> None:
+    def __init__(self, ndim: int, channels: int, *, widths: Sequence[int], depth: int, kernel: int, norm: str) -> None:
         super().__init__(ndim, features=widths[-1], divisor=2 ** len(widths))
         stages: list[nn.Module] = []
         for before, width in zip([channels, *widths[:-1]], widths, strict=True):
-            stages.append(Downsample(ndim, before, width, kernel=kernel))
-            stages += [ConvBlock(ndim, width, width, kernel=kernel) for _ in range(depth - 1)]
+            stages.append(Downsample(ndim, before, width, norm=norm, kernel=kernel))
+            stages += [ConvBlock(ndim, width, width, norm=norm, kernel=kernel) for _ in range(depth - 1)]
         self.stages = nn.Sequential(*stages)
 
     def forward(self, x: Inputs) -> Features:
@@ -84,12 +84,12 @@ class Plain(Backbone):
         return self.stages(x)  # type: ignore[no-any-return]
 
 
-def _residual_stages(ndim: int, widths: Sequence[int], *, depth: int, kernel: int) -> nn.ModuleList:
+def _residual_stages(ndim: int, widths: Sequence[int], *, depth: int, kernel: int, norm: str) -> nn.ModuleList:
     """Stages of `depth` residual blocks; the first keeps the grid, each later one halves it."""
     stages = nn.ModuleList()
     for before, width in zip([widths[0], *widths[:-1]], widths, strict=True):
-        first = ResidualBlock(ndim, before, width, kernel=kernel, halve=len(stages) > 0)
-        rest = [ResidualBlock(ndim, width, width, kernel=kernel) for _ in range(depth - 1)]
+        first = ResidualBlock(ndim, before, width, norm=norm, kernel=kernel, halve=len(stages) > 0)
+        rest = [ResidualBlock(ndim, width, width, norm=norm, kernel=kernel) for _ in range(depth - 1)]
         stages.append(nn.Sequential(first, *rest))
     return stages
 
@@ -100,10 +100,10 @@ class ResNet(Backbone):
     Source: He et al. 2016, arXiv:1512.03385; for signals Wang, Yan & Oates 2017, arXiv:1611.06455.
     """
 
-    def __init__(self, ndim: int, channels: int, *, widths: Sequence[int], depth: int, kernel: int) -> None:
+    def __init__(self, ndim: int, channels: int, *, widths: Sequence[int], depth: int, kernel: int, norm: str) -> None:
         super().__init__(ndim, features=widths[-1], divisor=2 ** len(widths))
-        self.stem = Downsample(ndim, channels, widths[0], kernel=kernel)
-        self.stages = _residual_stages(ndim, widths, depth=depth, kernel=kernel)
+        self.stem = Downsample(ndim, channels, widths[0], norm=norm, kernel=kernel)
+        self.stages = _residual_stages(ndim, widths, depth=depth, kernel=kernel, norm=norm)
 
     def forward(self, x: Inputs) -> Features:
         """Return the feature maps, cells = space / 2^widths."""
@@ -121,16 +121,16 @@ class EncoderDecoder(Backbone):
     Source: Ronneberger et al. 2015, arXiv:1505.04597; sums as in Lin et al. 2017, arXiv:1612.03144.
     """
 
-    def __init__(self, ndim: int, channels: int, *, widths: Sequence[int], depth: int, kernel: int) -> None:
+    def __init__(self, ndim: int, channels: int, *, widths: Sequence[int], depth: int, kernel: int, norm: str) -> None:
         super().__init__(ndim, features=2 * widths[0], divisor=2 ** len(widths))
-        self.stem = Downsample(ndim, channels, widths[0], kernel=kernel)
-        self.down = _residual_stages(ndim, widths, depth=depth, kernel=kernel)
+        self.stem = Downsample(ndim, channels, widths[0], norm=norm, kernel=kernel)
+        self.down = _residual_stages(ndim, widths, depth=depth, kernel=kernel, norm=norm)
         self.narrow = nn.ModuleList()
         self.up = nn.ModuleList()
         for fine, coarse in zip(widths[-2::-1], widths[:0:-1], strict=True):
             self.narrow.append(convolution(ndim, coarse, fine, kernel=1))
-            self.up.append(ResidualBlock(ndim, fine, fine, kernel=kernel))
-        self.widen = ConvBlock(ndim, widths[0], self.features, kernel=1)
+            self.up.append(ResidualBlock(ndim, fine, fine, norm=norm, kernel=kernel))
+        self.widen = ConvBlock(ndim, widths[0], self.features, norm=norm, kernel=1)
 
     def forward(self, x: Inputs) -> Features:
         """Return the feature maps, cells = space / 2."""
@@ -153,13 +153,13 @@ class SmallField(Backbone):
     Source: Brendel & Bethge 2019, arXiv:1904.00760 (BagNet).
     """
 
-    def __init__(self, ndim: int, channels: int, *, widths: Sequence[int], depth: int, kernel: int) -> None:
+    def __init__(self, ndim: int, channels: int, *, widths: Sequence[int], depth: int, kernel: int, norm: str) -> None:
         super().__init__(ndim, features=widths[-1], divisor=2)
-        self.stem = Downsample(ndim, channels, widths[0], kernel=kernel)
+        self.stem = Downsample(ndim, channels, widths[0], norm=norm, kernel=kernel)
         blocks: list[nn.Module] = []
         for before, width in zip([widths[0], *widths[:-1]], widths, strict=True):
-            blocks.append(ResidualBlock(ndim, before, width, kernel=kernel))
-            blocks += [ResidualBlock(ndim, width, width, kernel=1) for _ in range(depth - 1)]
+            blocks.append(ResidualBlock(ndim, before, width, norm=norm, kernel=kernel))
+            blocks += [ResidualBlock(ndim, width, width, norm=norm, kernel=1) for _ in range(depth - 1)]
         self.blocks = nn.Sequential(*blocks)
 
     def forward(self, x: Inputs) -> Features:
@@ -176,7 +176,7 @@ BACKBONES: dict[str, type[Plain | ResNet | EncoderDecoder | SmallField]] = {
 
 
 def build_backbone(
-    name: str, *, ndim: int, channels: int, widths: Sequence[int], depth: int = 2, kernel: int = 3
+    name: str, *, ndim: int, channels: int, widths: Sequence[int], depth: int = 2, kernel: int = 3, norm: str = "none"
 ) -> Backbone:
     """Return the backbone called `name` for inputs with `channels` channels and `ndim` space axes.
 
@@ -188,11 +188,13 @@ def build_backbone(
         Convolutions or residual blocks of a stage.
     kernel
         Width of the convolutions in cells, odd.
+    norm
+        What follows a convolution: ``"none"`` or ``"batch"``.
 
     Raises
     ------
     ConfigError
-        For an unknown name, an even kernel, empty widths or another number of axes than 1, 2 or 3.
+        For an unknown name or norm, an even kernel, empty widths or another number of axes than 1, 2 or 3.
     """
     if name not in BACKBONES:
         raise ConfigError(
@@ -204,6 +206,9 @@ def build_backbone(
                 next_step=nearest(name, BACKBONES),
             )
         )
+    if norm not in NORMS:
+        allowed = f"one of {', '.join(NORMS)}"
+        raise ConfigError(explained(where="model.norm", what="a norm", allowed=allowed, got=norm))
     if kernel % 2 == 0 or kernel < 1:
         raise ConfigError(explained(where="model.kernel", what="a kernel", allowed="odd and positive", got=kernel))
     if not widths or min(widths) < 1 or depth < 1:
@@ -211,7 +216,7 @@ def build_backbone(
         raise ConfigError(explained(where="model.widths", what="widths and depth", allowed="1 or more", got=got))
     if ndim not in (1, 2, 3):
         raise ConfigError(explained(where="inputs", what="the number of space axes", allowed="1, 2 or 3", got=ndim))
-    return BACKBONES[name](ndim, channels, widths=list(widths), depth=depth, kernel=kernel)
+    return BACKBONES[name](ndim, channels, widths=list(widths), depth=depth, kernel=kernel, norm=norm)
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -51,6 +51,7 @@ class ModelConfig(_Section):
     widths: Widths = Field(default=(24, 64, 128), description="Feature maps of each stage; each halves the grid once")
     depth: Positive = Field(default=1, description="Convolutions or blocks of each stage")
     kernel: Positive = Field(default=3, description="Width of the convolutions, odd")
+    norm: Literal["none", "batch"] = Field(default="none", description="Batch norms after convolutions, or none")
     coordinates: Names = Field(default=(), description="Coordinate channels: names of axes, or radius")
     symmetry_average: bool = Field(
         default=False, description="Average features over the data set's symmetries when evaluating"
@@ -62,7 +63,8 @@ class TrainingConfig(_Section):
 
     epochs: Positive = Field(default=30)
     batch_size: Positive = Field(default=64)
-    learning_rate: float = Field(default=2e-3, gt=0)
+    optimizer: Literal["muon", "adamw"] = Field(default="muon", description="How weights move; see ram.training.optimizers")
+    learning_rate: float = Field(default=3e-3, gt=0, description="Largest; rises over the warm-up, falls as a cosine")
     weight_decay: float = Field(default=0.02, ge=0)
     warmup_epochs: float = Field(default=1.0, ge=0, description="Epochs over which the learning rate rises from 0")
     gradient_clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient")

@@ -84,6 +84,7 @@ class NetSpec:
                 widths=self.model.widths,
                 depth=self.model.depth,
                 kernel=self.model.kernel,
+                norm=self.model.norm,
             )
             backbone.check_size(space)
             return Regressor(

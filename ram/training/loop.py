@@ -24,6 +24,7 @@ from ram.models.regressor import Regressor
 from ram.models.symmetry import Symmetry, augment
 from ram.randomness import generator
 from ram.runs.config import TrainingConfig
+from ram.training.optimizers import optimizers
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def fit(regressor: Regressor, train: Batches, validation: Batches, *, fit: Fit) 
         errors, criterion = _validate(regressor, validation)
         improved = criterion < best
         best, stale = (criterion, 0) if improved else (best, stale + 1)
-        rate = float(engine.schedule.get_last_lr()[0])
+        rate = float(engine.schedules[0].get_last_lr()[0])
         fit.on_epoch(Epoch(epoch, rate, loss, errors, criterion, improved))
         if config.patience and stale >= config.patience:
             break
@@ -114,25 +115,27 @@ class _Engine:
 
     fabric: Fabric
     net: Any
-    optimizer: Any
-    schedule: torch.optim.lr_scheduler.LambdaLR
+    optimizers: tuple[Any, ...]
+    schedules: tuple[torch.optim.lr_scheduler.LambdaLR, ...]
 
     @classmethod
     def start(cls, regressor: Regressor, config: TrainingConfig, *, steps_per_epoch: int) -> _Engine:
         fabric = Fabric(accelerator=config.device, devices=1, precision=config.precision)
-        optimizer = torch.optim.AdamW(_weight_groups(regressor, config.weight_decay), lr=config.learning_rate)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warmup_cosine(config, steps_per_epoch))
-        net, prepared = fabric.setup(regressor, optimizer)
+        movers = optimizers(regressor, config)
+        factor = _warmup_cosine(config, steps_per_epoch)
+        schedules = tuple(torch.optim.lr_scheduler.LambdaLR(mover, factor) for mover in movers)
+        net, *prepared = fabric.setup(regressor, *movers)
         net.mark_forward_method("standardised_prediction")
-        return cls(fabric, net, prepared, schedule)
+        return cls(fabric, net, tuple(prepared), schedules)
 
     def step(self, loss: Tensor, *, clip: float) -> Tensor:
         """Move the weights one step; returns the norm of the gradient."""
         self.fabric.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.schedule.step()
+        for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
         return norm
 
 
@@ -223,13 +226,6 @@ def predict_standardised(regressor: Regressor, batches: Batches, *, batch_size: 
                 for batch in batches.iterate(np.arange(len(batches)), batch_size=batch_size)
             ]
         )
-
-
-def _weight_groups(regressor: Regressor, weight_decay: float) -> list[dict[str, Any]]:
-    """Weights decay; biases and the scales of norms do not."""
-    decayed = [weight for weight in regressor.parameters() if weight.ndim > 1]
-    kept = [weight for weight in regressor.parameters() if weight.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
 
 
 def _warmup_cosine(config: TrainingConfig, steps_per_epoch: int) -> Callable[[int], float]:
