@@ -162,7 +162,11 @@ class Dataset:
     @property
     def digest(self) -> str:
         """32 hexadecimal digits that stand for the whole file: every value, unit and name in it."""
-        return self._source.head.digest
+        return self._source.digest
+
+    def place(self, name: str) -> str:
+        """Return where in the file ``"inputs"``, ``"targets/umbrella"``, ``"ids"`` lie: a message names the place."""
+        return self._source.place(name)
 
     @property
     def ids(self) -> NDArray[np.str_]:

@@ -29,6 +29,15 @@ class Source(ABC):
     def head(self) -> Head:
         """Names, units, axes and one value a sample."""
 
+    @property
+    def digest(self) -> str:
+        """32 hexadecimal digits that stand for all that is used; a source may take one pass over it to know them."""
+        return self.head.digest
+
+    def place(self, name: str) -> str:
+        """Return where in the file ``"inputs"``, ``"targets/umbrella"``, ``"ids"`` lie, for messages."""
+        return f"/{name}"
+
     @abstractmethod
     def inputs(self, rows: Rows) -> Float32[np.ndarray, "row channel *space"]:
         """Return the inputs of some rows as a new array."""
