@@ -10,30 +10,21 @@ __all__ = ["DataConfig", "Experiment", "ExplainConfig", "ModelConfig", "Training
 
 import copy
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import Field
 
-from ram.errors import ConfigError, explained, nearest
-
-
-def _tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
+from ram.errors import ConfigError, explained
+from ram.storage.sections import AsTuple, Names, Section, checked, read_toml
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
-Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_tuple), Field(min_length=1)]
+Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], AsTuple, Field(min_length=1)]
 Positive = Annotated[int, Field(ge=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class DataConfig(_Section):
+class DataConfig(Section):
     """Where the data are and what is regressed."""
 
     file: str = Field(description="The data file, relative to this config")
@@ -44,7 +35,7 @@ class DataConfig(_Section):
     split: str = Field(default="default", description="Which of the file's splits is used")
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """The net: backbone, global average pooling, linear unit."""
 
     backbone: str = Field(default="resnet", description="plain, resnet, encoder-decoder or small-field")
@@ -58,7 +49,7 @@ class ModelConfig(_Section):
     )
 
 
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """How the weights are found."""
 
     epochs: Positive = Field(default=30)
@@ -83,14 +74,14 @@ class TrainingConfig(_Section):
     channels_last: bool = Field(default=True, description="Memory layout of 2D and 3D inputs: faster on CPUs")
 
 
-class ExplainConfig(_Section):
+class ExplainConfig(Section):
     """Which maps a run stores."""
 
     samples: Positive = Field(default=12, description="Samples of the test part whose maps are stored and shown")
     reference: Literal["baseline", "train-mean", "train-mean-design"] = Field(default="train-mean")
 
 
-class Experiment(_Section):
+class Experiment(Section):
     """One experiment, complete."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="Names the run's folder")
@@ -118,44 +109,17 @@ def load_experiment(
     if isinstance(source, Mapping):
         return _validated(copy.deepcopy(dict(source)), where="experiment", overrides=overrides)
     path = Path(source)
-    content = _read(path)
+    content = read_toml(path, what="an experiment")
     data = content.get("data")
     if isinstance(data, dict) and isinstance(data.get("file"), str):
         data["file"] = str((path.resolve().parent / data["file"]).resolve())
     return _validated(content, where=str(source), overrides=overrides)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        near = nearest(path.name, [other.name for other in path.parent.glob("*.toml")])
-        raise ConfigError(
-            explained(where=str(path), what="an experiment", allowed="a TOML file", got="no such file", next_step=near)
-        ) from None
-    except IsADirectoryError:
-        raise ConfigError(
-            explained(where=str(path), what="an experiment", allowed="a TOML file", got="a folder")
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            explained(
-                where=str(path),
-                what="an experiment",
-                allowed="valid TOML",
-                got=f"'{error}'",
-                next_step="Mend the line named",
-            )
-        ) from None
-
-
 def _validated(content: dict[str, Any], *, where: str, overrides: Sequence[str]) -> Experiment:
     for override in overrides:
         _set(content, override)
-    try:
-        return Experiment.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError(_paragraph(where, error.errors()[0])) from None
+    return checked(Experiment, content, where=where)
 
 
 def _set(content: dict[str, Any], override: str) -> None:
@@ -185,40 +149,3 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
-
-
-def _paragraph(where: str, error: ErrorDetails) -> str:
-    path = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        known = _fields_at(error["loc"][:-1])
-        step = nearest(str(error["loc"][-1]), known)
-        return explained(
-            where=where, what="a key", allowed=f"one of {', '.join(known)}", got=f"'{path}'", next_step=step
-        )
-    if error["type"] == "missing":
-        return explained(
-            where=where, what=f"'{path}'", allowed="given", got="nothing", next_step=_description(error["loc"])
-        )
-    allowed = error["msg"].removeprefix("Input should be ").removeprefix("Value should ").rstrip(".")
-    return explained(
-        where=where, what=f"'{path}'", allowed=allowed, got=repr(error["input"]), next_step=_description(error["loc"])
-    )
-
-
-def _section_at(location: Iterable[int | str]) -> type[BaseModel]:
-    model: type[BaseModel] = Experiment
-    for part in location:
-        annotation = model.model_fields[str(part)].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
-    return model
-
-
-def _fields_at(location: Sequence[int | str]) -> list[str]:
-    return list(_section_at(location).model_fields)
-
-
-def _description(location: Sequence[int | str]) -> str:
-    named = [part for part in location if isinstance(part, str)]
-    field = _section_at(named[:-1]).model_fields.get(named[-1]) if named else None
-    return (field.description or "") if field else ""
