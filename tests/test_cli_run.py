@@ -88,6 +88,20 @@ def test_train_as_json_prints_nothing_else(shell: Shell, disc_folder: Path, tmp_
     assert answer["metrics"] == ram.open_run(tmp_path / "run").metrics
 
 
+def test_predict_prints_rows_for_a_script(shell: Shell, disc_run: Path, bare_discs: Path) -> None:
+    code, out, _ = shell("predict", disc_run, bare_discs, "--json")
+    assert code == 0
+    rows = json.loads(out)
+    expected = ram.open_run(disc_run).predict(ram.open_dataset(bare_discs)).rows()
+    assert rows == expected
+
+
+def test_predict_wants_to_know_where_to_put_its_table(shell: Shell, disc_run: Path, bare_discs: Path) -> None:
+    code, _, err = shell("predict", disc_run, bare_discs)
+    assert code == 2
+    assert "--output must be given. Got nothing. Such as --output table.csv, or --json" in err
+
+
 def test_predict_writes_a_table_for_a_file_without_targets(
     shell: Shell, disc_run: Path, disc_folder: Path, bare_discs: Path, tmp_path: Path
 ) -> None:

@@ -89,6 +89,18 @@ def test_missing_folder_and_folder_in_the_way(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
+def test_a_file_may_be_read_by_those_that_the_umask_allows(tmp_path: Path) -> None:
+    def remade(temporary: Path) -> None:  # as safetensors does: a private file takes the place of the empty one
+        temporary.unlink()
+        os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))
+
+    plain = tmp_path / "plain"
+    plain.touch()
+    with atomic.writing(tmp_path / "whole") as temporary:
+        remade(temporary)
+    assert (tmp_path / "whole").stat().st_mode == plain.stat().st_mode
+
+
 def test_a_link_keeps_pointing_to_the_file(tmp_path: Path) -> None:
     (tmp_path / "real.txt").write_text("old")
     (tmp_path / "link.txt").symlink_to(tmp_path / "real.txt")

@@ -11,6 +11,7 @@ import typer
 
 from ram.cli.explain import explain
 from ram.cli.output import AsJson, as_csv, bar, say, say_json, say_table
+from ram.errors import ConfigError, explained
 
 if TYPE_CHECKING:
     from ram.runs.run import Run
@@ -54,16 +55,28 @@ def predict(
     run: RunFolder,
     file: Annotated[Path, typer.Argument(help="Data file; it needs no targets.")],
     *,
-    output: Annotated[Path, typer.Option(metavar="FILE", help="Table to write (CSV): id, then one column per target.")],
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Table to write (CSV): id, then one column per target.")
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Predict every sample of FILE and write a table."""
+    """Predict every sample of FILE and write a table, or print all rows as JSON."""
+    if output is None and not as_json:
+        step = "Such as --output table.csv, or --json to print the rows"
+        raise ConfigError(
+            explained(where="ram predict", what="--output", allowed="given", got="nothing", next_step=step)
+        )
     import ram
     from ram.storage.atomic import write_text
 
     opened, data = ram.open_run(run), ram.open_dataset(file)
     with bar("predicting", total=len(data)) as progress:
         rows = opened.predict(data, progress=progress).rows()
-    write_text(output, as_csv(rows))
+    if output is not None:
+        write_text(output, as_csv(rows))
+    if as_json:
+        say_json(rows)
+        return
     head = [[f"{value:.6g}" if isinstance(value, float) else value for value in row.values()] for row in rows[:_HEAD]]
     say_table(f"the first {len(head)} of {len(rows)}", list(rows[0]), head)
     say(f"table: {output}")

@@ -41,9 +41,11 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         with _naming(target):
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            mode = temporary.stat().st_mode
         with _naming(target, only=_DISK_TROUBLE):
             yield temporary
         with _naming(target):
+            temporary.chmod(mode)  # a writer that made the file anew may have kept others from reading it
             _flush(temporary)
             temporary.replace(target)
             _flush(target.parent)
