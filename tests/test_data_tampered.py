@@ -5,12 +5,14 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 
 from ram.data import open_dataset
+from ram.data.layout import digest_of
 from ram.errors import DataError
 
 
@@ -55,6 +57,33 @@ def chunked_inputs(file: h5py.File) -> None:
 def double_inputs(file: h5py.File) -> None:
     del file["inputs"]
     file["inputs"] = np.zeros((30, 2, 16, 16))
+
+
+def other_inputs(file: h5py.File, **storage: Any) -> None:
+    values = file["inputs"][()]
+    del file["inputs"]
+    file.create_dataset("inputs", data=values, **storage)
+
+
+def big_endian_inputs(file: h5py.File) -> None:
+    other_inputs(file, dtype=">f4")
+
+
+def parted_inputs(file: h5py.File) -> None:
+    other_inputs(file, chunks=(1, 1, 16, 16))
+
+
+def lzf_inputs(file: h5py.File) -> None:
+    other_inputs(file, chunks=(1, 2, 16, 16), compression="lzf")
+
+
+def scale_of_zero(file: h5py.File) -> None:
+    file["inputs"].attrs["scale_factor"] = 0.0
+
+
+def weights_too_short(file: h5py.File) -> None:
+    file["weights"] = np.ones(3)
+    file["digests/weights_xxh3"] = np.uint64(digest_of(np.ones(3)))
 
 
 def size_bomb(file: h5py.File) -> None:
@@ -105,8 +134,13 @@ def soft_link_as_inputs(file: h5py.File) -> None:
         (no_digest_of_inputs, r"/digests/inputs_xxh3: the array must be there with shape \(30,\). Got none"),
         (no_digest_of_a_target, r"/digests/targets/mass_xxh3: the array must be there with shape \(\). Got none"),
         (digests_too_short, r"/digests/truth/umbrella/contribution_xxh3: the array must be .*\(30,\). Got \(3,\)"),
-        (chunked_inputs, "/inputs: the array must be <f4, 61,440 bytes in one piece inside the file. Got float32, 0"),
-        (double_inputs, "/inputs: the array must be <f4, .* Got float64"),
+        (chunked_inputs, "/inputs: the array must be written whole, 30 chunks. Got 0"),
+        (double_inputs, "/inputs: the array must be of type float32, int16, uint8, little-endian. Got float64"),
+        (big_endian_inputs, "/inputs: the array must be of type .*, little-endian. Got >f4"),
+        (parted_inputs, r"/inputs: the array must be in chunks of whole samples, \(rows, 2, 16, 16\). Got \(1, 1, 16"),
+        (lzf_inputs, "/inputs: the array must be plain, or shuffled and compressed by gzip or zstd. Got filters"),
+        (scale_of_zero, "/inputs: scale must be positive and offset finite. Got 0.0 and 0.0"),
+        (weights_too_short, r"/weights: the array must be there with shape \(30,\). Got \(3,\)"),
         (size_bomb, r"/digests/inputs_xxh3: the array must be there with shape \(17179869184,\). Got \(30,\)"),
         (column_bomb, "/targets/mass: the array must be float64, 68,719,476,736 bytes in one piece"),
         (truth_of_another_shape, r"/truth/umbrella/contribution: .* \(30, 16, 16\). Got \(30, 65536, 65536\)"),

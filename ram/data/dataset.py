@@ -178,6 +178,18 @@ class Dataset:
         """Group of each sample, shape (sample,); empty where none was given."""
         return self._text_column("groups")
 
+    @property
+    def weights(self) -> Float64[np.ndarray, " sample"]:
+        """How much each sample counts in training; ones where the file has no weights."""
+        stored = self._source.head.weights
+        return np.ones(len(self)) if stored is None else np.asarray(stored[self.indices])
+
+    @property
+    def lengths(self) -> Int64[np.ndarray, " sample"]:
+        """Number of measured cells along the last axis; the rest of an input is padding."""
+        stored = self._source.head.lengths
+        return np.full(len(self), self.axes[-1].size) if stored is None else np.asarray(stored[self.indices])
+
     def x(self, rows: Selection | None = None) -> Float32[np.ndarray, "sample channel *space"]:
         """Return inputs as a new array: of all samples, or of the positions in this view given by `rows`.
 

@@ -10,15 +10,17 @@ from typing import Any
 
 import h5py
 import numpy as np
-import xxhash
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
 from ram.data.head import Head, damaged, read_head
+from ram.data.inputs import ChunkedInputs, Inputs, MappedInputs
 from ram.data.layout import digest_of
 from ram.data.source import Rows, Source
 from ram.errors import DataError, explained
 from ram.storage import hdf5
+
+_PIECE_BYTES = 2**18
 
 
 class DatasetFile(Source):
@@ -52,8 +54,7 @@ class DatasetFile(Source):
         self._stamp: tuple[int, ...] = ()
         self._file: h5py.File | None = None
         self._process = 0
-        self._memory: NDArray[np.float32] | None = None
-        self._verified: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
+        self._reader: Inputs | None = None
 
     @property
     def head(self) -> Head:
@@ -64,17 +65,36 @@ class DatasetFile(Source):
                 self._head = read_head(file, self.path)
             if self._digest not in ("", self._head.digest):
                 raise _changed(self.path)
-            self._verified = np.zeros(self._head.count, dtype=np.bool_)
         return self._head
+
+    @property
+    def block_rows(self) -> int:
+        """Number of samples that are stored and read together; 0 where each can be read by itself."""
+        return self.head.block_rows
 
     def inputs(self, rows: Rows) -> Float32[np.ndarray, "row channel *space"]:
         """Return the inputs of some rows as a new array."""
-        memory = self._mapped_inputs()
-        self._verify_inputs(memory, rows)
-        first, end = (int(rows[0]), int(rows[0]) + rows.size) if rows.size else (0, 0)
-        if np.array_equal(rows, np.arange(first, end)):
-            return np.array(memory[first:end])  # one copy of one piece
-        return np.asarray(memory[rows])
+        values = np.empty((rows.size, *self._inputs().shape[1:]), dtype=np.float32)
+        self.inputs_into(rows, values)
+        return values
+
+    def inputs_into(self, rows: Rows, out: Float32[np.ndarray, "row channel *space"]) -> None:
+        """Write the inputs of some rows into `out`."""
+        reader, packing = self._inputs(), self.head.packing
+        rows = self._within(rows)
+        if not packing.integer:
+            reader.take(rows, out)
+            return
+        step = max(1, _PIECE_BYTES // reader.row_bytes)  # small enough to be converted while it is in the cache
+        for begin in range(0, rows.size, step):
+            piece = rows[begin : begin + step]
+            stored = np.empty((piece.size, *reader.shape[1:]), dtype=reader.dtype)
+            reader.take(piece, stored)
+            packing.unpack(stored, out=out[begin : begin + step])
+
+    def keep(self, kept_bytes: int) -> None:
+        """Set how much of the file may stay in memory between calls, about."""
+        self._inputs().kept_bytes = kept_bytes
 
     def truth(self, target: str, kind: str, rows: Rows) -> Float32[np.ndarray, " row *space"]:
         """Return the truth maps of some rows, NaN where they were not computed."""
@@ -104,24 +124,14 @@ class DatasetFile(Source):
                 raise damaged(self.path, f"{name} row {row}")
         return values
 
-    def _verify_inputs(self, memory: NDArray[np.float32], rows: Rows) -> None:
-        """Verify those rows that this process has not touched before."""
-        digests = self.head.digests["inputs"]
-        new = rows[~self._verified[rows]]
-        for row in new:
-            if xxhash.xxh3_64_intdigest(memory[row].data) != digests[row]:
-                raise damaged(self.path, f"inputs row {row}")
-        self._verified[new] = True
-
-    def _mapped_inputs(self) -> NDArray[np.float32]:
-        """Return the inputs mapped into memory; pages are read as they are touched."""
+    def _inputs(self) -> Inputs:
+        """Return the reader of this process; one of chunks holds a handle and is not shared through a fork."""
         head = self.head
-        if self._memory is None:
+        if self._reader is None or (head.block_rows and self._process != os.getpid()):
             self._check_unchanged()
-            shape = (head.count, len(head.channels), *head.space)
-            mapped = np.memmap(self.path, dtype="<f4", mode="r", offset=head.inputs_begin, shape=shape)
-            self._memory = mapped.view(np.ndarray)
-        return self._memory
+            chunked = ChunkedInputs(self.path, head, self._opened()) if head.block_rows else None
+            self._reader = chunked or MappedInputs(self.path, head)
+        return self._reader
 
     def _opened(self) -> h5py.File:
         """Return this process's own handle: one inherited through a fork is not shared."""
@@ -130,6 +140,13 @@ class DatasetFile(Source):
             self._check_unchanged()
             self._file, self._process = hdf5.open_safely(self.path), os.getpid()
         return self._file
+
+    def _within(self, rows: Rows) -> Rows:
+        """Return `rows` counted from the start, refused where they lie outside."""
+        count = self.head.count
+        if rows.size and not (-count <= int(rows.min()) and int(rows.max()) < count):
+            raise IndexError(f"{self.path}: a row outside 0 to {count - 1}")
+        return np.where(rows < 0, rows + count, rows) if rows.size and int(rows.min()) < 0 else rows
 
     def _check_unchanged(self) -> None:
         if _stamp(self.path) != self._stamp:

@@ -6,7 +6,7 @@ __all__ = ["Head", "damaged", "read_head"]
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from ram.axes import Axis
 from ram.data.layout import digest_of, digest_path
+from ram.data.packing import Packing
 from ram.data.spec import SCHEMA
+from ram.data.stored import stored_inputs
 from ram.data.units import checked_unit
 from ram.errors import DataError, explained
 from ram.storage import hdf5
@@ -31,7 +33,8 @@ class Head:
     """Names, units, axes and one value a sample.
 
     ``columns`` holds the small arrays by their path (``"ids"``, ``"targets/umbrella"``), ``digests`` one digest
-    a sample for the large ones, ``digest`` stands for the whole file.
+    a sample for the large ones, ``digest`` stands for the whole file. ``inputs_begin`` is where inputs in one piece
+    begin in the file; where they lie in chunks, ``block_rows`` is the number of rows in one, else 0.
     """
 
     attributes: Mapping[str, str]
@@ -47,6 +50,21 @@ class Head:
     count: int
     inputs_begin: int
     digest: str
+    packing: Packing = field(default_factory=Packing)
+    block_rows: int = 0
+
+    @property
+    def weights(self) -> NDArray[np.float64] | None:
+        """One a sample, or None where the samples are not weighted."""
+        return self._optional("weights")
+
+    @property
+    def lengths(self) -> NDArray[np.int64] | None:
+        """Measured cells along the last axis, one a sample, or None where there is no padding."""
+        return self._optional("lengths")
+
+    def _optional(self, name: str) -> NDArray[Any] | None:
+        return None if any(axis.name == name for axis in self.axes) else self.columns.get(name)
 
     @property
     def space(self) -> tuple[int, ...]:
@@ -68,6 +86,7 @@ def read_head(file: h5py.File, path: Path) -> Head:
     columns = {name: _column(file, path, name, digests) for name in digests if digests[name].ndim == 0}
     count = int(file["inputs"].shape[0])
     _check_complete(file, path, count, digests)
+    stored = stored_inputs(file, path)
     return Head(
         attributes=attributes,
         axes=tuple(_axis(file, path, name, columns) for name in attributes["axes"].split()),
@@ -80,8 +99,10 @@ def read_head(file: h5py.File, path: Path) -> Head:
         columns=columns,
         digests={name: values for name, values in digests.items() if values.ndim == 1},
         count=count,
-        inputs_begin=_plain_begin(file, path, "inputs", dtype="<f4"),
-        digest=_digest_of_file(file, attributes, digests),
+        inputs_begin=0 if stored.rows else _plain_begin(file, path, "inputs"),
+        digest=_digest_of_file(file, attributes, digests, stored.packing),
+        packing=stored.packing,
+        block_rows=stored.rows,
     )
 
 
@@ -155,6 +176,7 @@ def _check_complete(file: h5py.File, path: Path, count: int, digests: Digests) -
     shapes |= dict.fromkeys(_truth_maps(file), (count, *space))
     shapes |= {"regions": (count, *space)} if "regions" in file else {}
     shapes |= {"truth/reference": (channels, *space)} if "truth/reference" in file else {}
+    shapes |= {name: (count,) for name in ("weights", "lengths") if name in file and not file[name].is_scale}
     for name, shape in shapes.items():
         whole = name in _COLUMNS or len(shape) == 1 or name == "truth/reference"
         _check_shape(path, name, file[name].shape, shape)
@@ -202,10 +224,11 @@ def _texts(values: NDArray[Any]) -> list[str]:
     return [value.decode() for value in values.tolist()]
 
 
-def _digest_of_file(file: h5py.File, attributes: Mapping[str, str], digests: Digests) -> str:
-    """Return one digest of all digests and of every unit and text that gives the values their meaning."""
+def _digest_of_file(file: h5py.File, attributes: Mapping[str, str], digests: Digests, packing: Packing) -> str:
+    """Return one digest of all digests and of every unit, text and scale that gives the values their meaning."""
     units = {name: hdf5.read_text(file[name], "units") for name in sorted(digests)}
-    total = xxhash.xxh3_128(json.dumps([dict(attributes), units]).encode())
+    meaning = [dict(attributes), units, *([astuple(packing)] if packing.integer else [])]
+    total = xxhash.xxh3_128(json.dumps(meaning).encode())
     for name in sorted(digests):
         total.update(name.encode() + b"\0" + digests[name].tobytes())
     return total.hexdigest()

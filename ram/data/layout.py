@@ -2,11 +2,15 @@
 
 ::
 
-    /inputs (sample, channel, *space) float32, contiguous     /channel, /channel_units, /<axis>, /<axis>_bounds
+    /inputs (sample, channel, *space)                         /channel, /channel_units, /<axis>, /<axis>_bounds
     /ids /groups (sample)                                     /splits/<name> (sample): 0 train, 1 validation, 2 test
+    /weights (sample) float64, where they are weighted        /lengths (sample) int64, where they differ
     /targets/<name> /parameters/<name> (sample) float64       /truth/<target>/<kind> (sample, *space) float32
     /regions (sample, *space) uint8                           /truth/reference (channel, *space) float64
     /digests/<path>_xxh3 digest of the array at <path>: one a sample for inputs, truth and regions, else one in all
+
+Inputs are float32, or int16 or uint8 with attributes ``scale_factor`` and ``add_offset`` (CF conventions); they lie in
+one piece, or in chunks of some rows, compressed or not. A digest is that of the stored numbers, whatever the chunks.
 
 Root attributes: schema, name, source, licence, created_with, notes, axes, symmetries.
 """
@@ -94,11 +98,15 @@ class _Writer:
             **{f"targets/{name}": np.full(spec.count, np.nan) for name in spec.targets},
             **{f"parameters/{name}": np.full(spec.count, np.nan) for name in spec.parameters},
             **{f"splits/{name}": np.zeros(spec.count, dtype=np.uint8) for name in spec.splits},
+            **({"weights": np.ones(spec.count)} if spec.weighted else {}),
+            **({"lengths": np.full(spec.count, spec.space[-1], dtype=np.int64)} if spec.lengths else {}),
         }
         self._add_head()
         self._large = self._add_large()
         empty = {name: digest_of(np.full(array.shape[1:], array.fillvalue)) for name, array in self._large.items()}
         self._digests = {name: np.full(spec.count, value, dtype=np.uint64) for name, value in empty.items()}
+        block = (max(1, spec.rows_together), *spec.input_shape)
+        self._block: Array = np.zeros(block, dtype=spec.packing.stored)
 
     def add(self, record: Record) -> None:
         """Write the next row."""
@@ -111,6 +119,11 @@ class _Writer:
             self._columns[f"parameters/{name}"][self._row] = value
         for name in self._spec.splits:
             self._columns[f"splits/{name}"][self._row] = PARTS.index(record.split[name])
+        if self._spec.weighted:
+            self._columns["weights"][self._row] = record.weight
+        if self._spec.lengths and record.length is not None:
+            self._columns["lengths"][self._row] = record.length
+        self._put_input(record)
         for name, values in self._maps_of(record).items():
             self._put(name, values)
         self._row += 1
@@ -119,6 +132,7 @@ class _Writer:
         """Write the small arrays and the digests."""
         if self._row != self._spec.count:
             self._refuse("the records", f"{self._spec.count} as declared", self._row)
+        self._flush_block()
         file = self._file
         netcdf.add_texts(file, "ids", list(self._rows_of_id), dims=("sample",))
         netcdf.add_texts(file, "groups", self._groups, dims=("sample",))
@@ -151,16 +165,7 @@ class _Writer:
         file, spec = self._file, self._spec
         space = tuple(axis.name for axis in spec.axes)
         shape = (spec.count, *spec.space)
-        units = set(spec.channels.values())
-        inputs = netcdf.add_contiguous(
-            file,
-            "inputs",
-            (spec.count, *spec.input_shape),
-            dtype="<f4",
-            dims=("sample", "channel", *space),
-            unit=units.pop() if len(units) == 1 else "",
-        )
-        large = {"inputs": inputs}
+        large = {"inputs": self._add_inputs()}
         for (target, kind), unit in spec.truth.items():
             large[f"truth/{target}/{kind}"] = netcdf.add_chunked(
                 file, f"truth/{target}/{kind}", shape, dtype="<f4", dims=("sample", *space), missing=np.nan, unit=unit
@@ -172,7 +177,26 @@ class _Writer:
             netcdf.set_flags(large["regions"], spec.regions)
         return large
 
+    def _add_inputs(self) -> h5py.Dataset:
+        spec = self._spec
+        units = set(spec.channels.values())
+        shape, dims = (spec.count, *spec.input_shape), ("sample", "channel", *(axis.name for axis in spec.axes))
+        dtype, unit = spec.packing.stored, units.pop() if len(units) == 1 else ""
+        if not spec.rows_together:
+            inputs = netcdf.add_contiguous(self._file, "inputs", shape, dtype=dtype, dims=dims, unit=unit)
+        else:
+            rows, kind = spec.rows_together, spec.compression
+            inputs = netcdf.add_blocks(
+                self._file, "inputs", shape, dtype=dtype, dims=dims, unit=unit, rows=rows, compression=kind
+            )
+        if spec.packing.integer:
+            inputs.attrs["scale_factor"], inputs.attrs["add_offset"] = spec.packing.scale, spec.packing.offset
+        return inputs
+
     def _add_column(self, path: str, values: Array) -> None:
+        if "/" not in path:
+            netcdf.add_array(self._file, path, values, dims=("sample",))
+            return
         kind, name = path.split("/")
         if kind == "splits":
             netcdf.set_flags(netcdf.add_array(self._file, path, values, dims=("sample",)), PARTS)
@@ -181,8 +205,8 @@ class _Writer:
         netcdf.add_array(self._file, path, values, dims=("sample",), unit=unit or "1", missing=np.nan)
 
     def _maps_of(self, record: Record) -> dict[str, Array]:
-        """Return the large arrays of a record, those that were not computed left out."""
-        maps: dict[str, Array] = {"inputs": np.asarray(record.x, dtype=np.float32)}
+        """Return the truth and regions of a record, those that were not computed left out."""
+        maps: dict[str, Array] = {}
         for (target, kind), values in record.truth.items():
             known = np.asarray(values, dtype=np.float32)
             if not np.all(np.isnan(known)):
@@ -194,6 +218,24 @@ class _Writer:
     def _put(self, name: str, values: Array) -> None:
         self._large[name][self._row] = values
         self._digests[name][self._row] = digest_of(values)
+
+    def _put_input(self, record: Record) -> None:
+        """Store the input; a chunk is written when it is full, for writing half of one would read it again."""
+        try:
+            stored = self._spec.packing.pack(record.x)
+        except ValueError as error:
+            reason = f"{self._path} row {self._row} (id {record.id!r}): x must be {error}."
+            raise DataError(f"{reason} Choose another scale and offset, or float32.") from None
+        self._digests["inputs"][self._row] = digest_of(stored)
+        self._block[self._row % len(self._block)] = stored
+        if (self._row + 1) % len(self._block) == 0:
+            self._large["inputs"][self._row + 1 - len(self._block) : self._row + 1] = self._block
+
+    def _flush_block(self) -> None:
+        """Write the rows of a last chunk that is not full."""
+        rest = self._row % len(self._block)
+        if rest:
+            self._large["inputs"][self._row - rest : self._row] = self._block[:rest]
 
     def _check(self, record: Record) -> None:
         spec = self._spec
@@ -214,6 +256,7 @@ class _Writer:
         for (target, kind), values in record.truth.items():
             self._check_shape(f"truth {target}/{kind}", values, spec.space)
         self._check_regions(record.regions)
+        self._check_weight(record)
 
     def _check_id(self, name: str) -> None:
         if not name or "\x00" in name:
@@ -241,6 +284,18 @@ class _Writer:
         highest = int(np.max(regions))
         if highest >= len(self._spec.regions) or int(np.min(regions)) < 0:
             self._refuse("the code of a region", f"0 to {len(self._spec.regions) - 1}", highest)
+
+    def _check_weight(self, record: Record) -> None:
+        if not (np.isfinite(record.weight) and record.weight >= 0):
+            self._refuse("the weight", "finite and not negative", record.weight)
+        if record.weight != 1.0 and not self._spec.weighted:
+            self._refuse("the weight", "1, for the data set is declared without weights", record.weight)
+        if record.length is None:
+            return
+        if not self._spec.lengths:
+            self._refuse("the length", "left out, for the data set is declared without lengths", record.length)
+        if not 1 <= record.length <= self._spec.space[-1]:
+            self._refuse("the length", f"1 to {self._spec.space[-1]} cells", record.length)
 
     def _refuse(self, what: str, allowed: str, got: object, next_step: str = "") -> None:
         where = f"{self._path} row {self._row}"
@@ -274,8 +329,8 @@ def _small_arrays(file: h5py.File) -> list[str]:
 
 
 def _check_room(path: Path, spec: DatasetSpec) -> None:
-    """Refuse before the first byte where the inputs alone do not fit on the disk."""
-    needed = 4 * spec.count * int(np.prod(spec.input_shape))
+    """Refuse before the first byte where the inputs alone do not fit on the disk; how far they shrink is not known."""
+    needed = 0 if spec.compression else spec.packing.stored.itemsize * spec.count * int(np.prod(spec.input_shape))
     free = shutil.disk_usage(path.resolve().parent).free if path.resolve().parent.is_dir() else needed
     if free < needed:
         raise DataError(

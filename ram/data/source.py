@@ -42,6 +42,18 @@ class Source(ABC):
     def inputs(self, rows: Rows) -> Float32[np.ndarray, "row channel *space"]:
         """Return the inputs of some rows as a new array."""
 
+    @property
+    def block_rows(self) -> int:
+        """Number of samples that are stored and read together; 0 where each can be read by itself."""
+        return 0
+
+    def inputs_into(self, rows: Rows, out: Float32[np.ndarray, "row channel *space"]) -> None:
+        """Write the inputs of some rows into `out`."""
+        out[...] = self.inputs(rows)
+
+    def keep(self, kept_bytes: int) -> None:  # noqa: B027 - a source that keeps nothing has nothing to set
+        """Set how much of the file may stay in memory between calls, about."""
+
     @abstractmethod
     def truth(self, target: str, kind: str, rows: Rows) -> Float32[np.ndarray, " row *space"]:
         """Return the truth maps of some rows, NaN where they were not computed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PARTS", "SCHEMA", "DatasetSpec", "Record"]
+__all__ = ["COMPRESSIONS", "PARTS", "SCHEMA", "DatasetSpec", "Record"]
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from ram.axes import SYMMETRIES, Axis
+from ram.data.packing import Packing
 from ram.data.units import checked_unit
 from ram.errors import DataError, explained, nearest
 
@@ -24,7 +25,11 @@ _RESERVED = {"sample", "channel", "channel_units", "bound", "inputs", "ids", "gr
     "regions",
     "digests",
     "reference",
+    "weights",
+    "lengths",
 }
+COMPRESSIONS = ("gzip", "zstd")
+_BLOCK_BYTES = 2**20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,6 +57,17 @@ class DatasetSpec:
         Number of samples, at least 1.
     reference
         Shape (channel, *space): the mean design that contributions in `truth` are against, or None.
+    dtype, scale, offset
+        How inputs are stored: ``"float32"``, or ``"int16"`` or ``"uint8"`` for ``stored * scale + offset``.
+    weighted
+        Whether samples have a weight.
+    lengths
+        Whether samples have a length of their own along the last axis; the rest of the input is padding.
+    compression
+        ``"gzip"`` or ``"zstd"``; None: not compressed.
+    block_rows
+        Samples that are stored together in one chunk; None: as many as make 1 MiB where inputs are compressed,
+        else the inputs lie in one piece, which can be memory-mapped.
 
     Raises
     ------
@@ -74,11 +90,32 @@ class DatasetSpec:
     splits: tuple[str, ...] = ("default",)
     symmetries: tuple[str, ...] = ()
     reference: Float[np.ndarray, " channel *space"] | None = field(default=None, repr=False)
+    dtype: str = "float32"
+    scale: float = 1.0
+    offset: float = 0.0
+    weighted: bool = False
+    lengths: bool = False
+    compression: str | None = None
+    block_rows: int | None = None
 
     def __post_init__(self) -> None:
         _check_names(self)
         _check_units(self)
         _check_choices(self)
+        _check_storage(self)
+
+    @property
+    def packing(self) -> Packing:
+        """What a stored number means."""
+        return Packing(self.dtype, self.scale, self.offset)
+
+    @property
+    def rows_together(self) -> int:
+        """Samples in one chunk; 0 where the inputs lie in one piece."""
+        if self.block_rows is None and self.compression is None:
+            return 0
+        row_bytes = self.packing.stored.itemsize * int(np.prod(self.input_shape))
+        return min(self.count, self.block_rows or max(1, _BLOCK_BYTES // row_bytes))
 
     @property
     def space(self) -> tuple[int, ...]:
@@ -100,7 +137,7 @@ class Record:
     id
         Unique in the data set.
     x
-        Shape (channel, *space), in the channels' units; stored as float32.
+        Shape (channel, *space), in the channels' units; stored as the data set says.
     targets, parameters
         Name -> value; a target that is absent or NaN was not measured.
     group
@@ -111,6 +148,11 @@ class Record:
         (target, kind) -> map of shape space; absent where it was not computed.
     regions
         Code of the region of each cell, shape space.
+    weight
+        How much the sample counts in training, finite and not negative; only where the data set is weighted.
+    length
+        Number of cells along the last axis that were measured, the rest is padding; only where the data set
+        has lengths, None for all.
     """
 
     id: str
@@ -121,6 +163,8 @@ class Record:
     split: Mapping[str, str] = field(default_factory=lambda: {"default": "train"})
     truth: Mapping[tuple[str, str], Float[np.ndarray, "*space"]] = field(default_factory=dict, repr=False)
     regions: UInt8[np.ndarray, "*space"] | None = field(default=None, repr=False)
+    weight: float = 1.0
+    length: int | None = None
 
 
 def _check_names(spec: DatasetSpec) -> None:
@@ -203,6 +247,21 @@ def _check_choices(spec: DatasetSpec) -> None:
         _require(
             shape == spec.input_shape, spec, what="the reference", allowed=f"of shape {spec.input_shape}", got=shape
         )
+
+
+def _check_storage(spec: DatasetSpec) -> None:
+    try:
+        _ = spec.packing
+    except ValueError as error:
+        raise DataError(f"data set {spec.name!r}: {error}.") from None
+    kinds = ", ".join(COMPRESSIONS)
+    known = spec.compression in (None, *COMPRESSIONS)
+    near = nearest(str(spec.compression), COMPRESSIONS)
+    _require(
+        known, spec, what="compression", allowed=f"None or one of {kinds}", got=repr(spec.compression), next_step=near
+    )
+    positive = spec.block_rows is None or spec.block_rows >= 1
+    _require(positive, spec, what="block_rows", allowed="at least 1", got=spec.block_rows)
 
 
 def _require_distinct(spec: DatasetSpec, names: Iterable[str], what: str, allowed: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = [
     "add_array",
+    "add_blocks",
     "add_chunked",
     "add_contiguous",
     "add_coordinate",
@@ -18,6 +19,7 @@ __all__ = [
 ]
 
 from collections.abc import Sequence
+from typing import Any
 
 import h5py
 import numpy as np
@@ -96,6 +98,35 @@ def add_contiguous(
     group, name = _home(file, path)
     array = group.create_dataset(name, shape, dtype=dtype, fill_time="never", track_times=False)
     return _described(file, array, dims, unit, None)
+
+
+def add_blocks(
+    file: h5py.File,
+    path: str,
+    shape: tuple[int, ...],
+    *,
+    dtype: DTypeLike,
+    dims: Sequence[str],
+    rows: int,
+    compression: str | None,
+    unit: str = "",
+) -> h5py.Dataset:
+    """Add an array in chunks of some rows, compressed by ``"gzip"``, ``"zstd"`` or not; every row must be written."""
+    group, name = _home(file, path)
+    array = group.create_dataset(
+        name, shape, dtype=dtype, chunks=(rows, *shape[1:]), fillvalue=0, track_times=False, **_filters(compression)
+    )
+    return _described(file, array, dims, unit, None)
+
+
+def _filters(compression: str | None) -> dict[str, Any]:
+    if compression is None:
+        return {}
+    if compression == "gzip":
+        return {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+    import hdf5plugin  # makes the filter known to the library
+
+    return {"shuffle": True, **hdf5plugin.Zstd(clevel=1)}
 
 
 def set_flags(array: h5py.Dataset, names: Sequence[str]) -> None:

@@ -1,0 +1,91 @@
+"""How the inputs of a data file are stored, held to what can be read safely."""
+
+from __future__ import annotations
+
+__all__ = ["GZIP", "SHUFFLE", "ZSTD", "Stored", "stored_inputs"]
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from ram.data.packing import DTYPES, Packing
+from ram.errors import DataError, explained
+
+SHUFFLE, GZIP, ZSTD = 2, 1, 32015
+"""Numbers of filters, as in the registry of HDF5."""
+_PIPELINES = ((), (SHUFFLE, GZIP), (SHUFFLE, ZSTD))
+_MODEST_BYTES = 2**26
+_MOST_SHRUNK = 1_000
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the inputs are stored as.
+
+    Attributes
+    ----------
+    rows
+        Samples in one chunk; 0 where the inputs lie in one piece.
+    filters
+        Numbers of the chunks' filters, in HDF5's registry.
+    """
+
+    packing: Packing
+    rows: int
+    filters: tuple[int, ...]
+
+
+def stored_inputs(file: h5py.File, path: Path) -> Stored:
+    """Return how ``/inputs`` is stored.
+
+    Raises
+    ------
+    DataError
+        Another type, chunks that part a sample or that were never written, filters that are not ram's, or
+        chunks that claim to be far larger than the file.
+    """
+    array = file["inputs"]
+    words = {np.dtype(code): word for word, code in DTYPES.items()}
+    if array.dtype not in words:
+        raise _refused(
+            path,
+            f"of type {', '.join(DTYPES)}, little-endian",
+            array.dtype if array.dtype.isnative else array.dtype.str,
+        )
+    scale, offset = (float(array.attrs.get(name, value)) for name, value in (("scale_factor", 1), ("add_offset", 0)))
+    try:
+        packing = Packing(words[array.dtype], scale, offset)
+    except ValueError as error:
+        raise DataError(f"{path}:/inputs: {error}.") from None
+    if array.chunks is None:
+        return Stored(packing, 0, ())
+    return Stored(packing, _rows(array, path), _filters(array, path))
+
+
+def _rows(array: h5py.Dataset, path: Path) -> int:
+    rows = int(array.chunks[0])
+    if array.chunks[1:] != array.shape[1:] or rows > array.shape[0]:
+        allowed = f"in chunks of whole samples, (rows, {', '.join(map(str, array.shape[1:]))})"
+        raise _refused(path, allowed, array.chunks)
+    needed, there = -(-array.shape[0] // rows), array.id.get_num_chunks()
+    if needed != there:
+        raise _refused(path, f"written whole, {needed:,} chunks", f"{there:,}")
+    claimed = int(np.prod(array.chunks)) * array.dtype.itemsize
+    if claimed > max(_MODEST_BYTES, _MOST_SHRUNK * path.stat().st_size):
+        raise _refused(path, "in chunks not far larger than the file", f"one of {claimed:,} bytes")
+    return rows
+
+
+def _filters(array: h5py.Dataset, path: Path) -> tuple[int, ...]:
+    plan = array.id.get_create_plist()
+    found = tuple(int(plan.get_filter(place)[0]) for place in range(plan.get_nfilters()))
+    if found not in _PIPELINES:
+        raise _refused(path, "plain, or shuffled and compressed by gzip or zstd", f"filters {found}")
+    return found
+
+
+def _refused(path: Path, allowed: str, got: object) -> DataError:
+    step = "The file was not written by ram; name its arrays in [data.mapping], or import it"
+    return DataError(explained(where=f"{path}:/inputs", what="the array", allowed=allowed, got=got, next_step=step))
