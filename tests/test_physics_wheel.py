@@ -195,6 +195,21 @@ def test_contributions_sum_to_the_change_within_one_per_cent(index):
     assert truth.worst == max(map(abs, truth.residuals.values()))
 
 
+def test_a_target_that_jumps_on_the_way_has_no_contribution():
+    begin, end = (np.ones((4, 4)), np.full((4, 4), 20.0)), (np.ones((4, 4)), np.full((4, 4), 24.0))
+
+    def slopes(fill, thickness):
+        steady = np.full((4, 4), 0.5)
+        return {"jumps": 0 * fill, "steady": 0 * fill}, {"jumps": steady, "steady": steady}
+
+    changes = {"steady": 0.5 * 4 * 16, "jumps": 0.5 * 4 * 16 + 3.0}
+    truth = integrated(slopes, begin, end, changes, points=(2, 3))
+    assert set(truth.maps) == {"steady"}
+    assert truth.maps["steady"].sum() == pytest.approx(changes["steady"])
+    assert truth.residuals["jumps"] == pytest.approx(-3.0 / 32)
+    assert truth.worst == pytest.approx(3.0 / 32)
+
+
 def test_four_points_give_the_map_that_many_give():
     reference = mean_design()
     few, many = (

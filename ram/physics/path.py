@@ -9,7 +9,7 @@ from __future__ import annotations
 __all__ = ["ALLOWED_RESIDUAL", "PathTruth", "integrated"]
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -27,9 +27,11 @@ class PathTruth:
     Attributes
     ----------
     maps
-        Shape (y, x) per target, in the target's unit; a map sums to the change of its target, but for the residual.
+        Shape (y, x) per target, in the target's unit; a map sums to the change of its target, but for a residual of
+        at most 1 %. A target has none where it jumps on the way: where two modes exchange their character, a
+        frequency that is named by its mode steps from one branch to the other, and no integral bridges the step.
     residuals
-        Per target: (sum of the map - change of the target) / sum of absolute contributions.
+        Per target, those without a map too: (sum of the map - change of the target) / sum of absolute contributions.
     points
         Number of Gauss points used.
     """
@@ -65,7 +67,7 @@ def integrated(
     changes
         Target minus reference target, for the targets that are integrated.
     points
-        Numbers of points to try in turn, until no residual is above 1 %; the last one stands in any case.
+        Numbers of points to try in turn, until no residual is above 1 %; else the best of them stands.
     """
     truth = None
     for count in points:
@@ -76,7 +78,8 @@ def integrated(
         if truth.worst <= ALLOWED_RESIDUAL:
             break
     assert truth is not None
-    return truth
+    known = {name: values for name, values in truth.maps.items() if abs(truth.residuals[name]) <= ALLOWED_RESIDUAL}
+    return replace(truth, maps=known)
 
 
 def _residual(contributions: Map, change: float) -> float:
