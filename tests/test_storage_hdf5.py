@@ -96,16 +96,42 @@ def test_groups_nested_beyond_reason_are_refused(tmp_path: Path) -> None:
         hdf5.open_safely(tmp_path / "deep.h5")
 
 
+def test_a_group_of_names_beyond_reason_is_not_even_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with h5py.File(tmp_path / "many.h5", "w") as file:
+        for index in range(12):
+            file[f"a/{index}"] = 1.0
+    monkeypatch.setattr(hdf5, "_MOST_OBJECTS", 10)
+    with pytest.raises(DataError, match=r"many\.h5: the file must be whole .* Got 'more than 10 names'"):
+        hdf5.open_safely(tmp_path / "many.h5")
+
+
 def test_what_is_no_hdf5_is_told_by_its_first_bytes(tmp_path: Path) -> None:
     (tmp_path / "photo.h5").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
-    expected = re.escape(
-        "photo.h5: the file must be an HDF5 file. Got 108 bytes that begin with b'\\x89PNG\\r\\n\\x1a\\n'."
-    )
+    expected = re.escape("photo.h5: the file must be an HDF5 file. Got a PNG picture, 108 bytes. Check the path")
     with pytest.raises(DataError, match=expected):
         hdf5.open_safely(tmp_path / "photo.h5")
     (tmp_path / "empty.h5").touch()
-    with pytest.raises(DataError, match=r"empty\.h5: the file must be an HDF5 file\. Got 0 bytes"):
+    with pytest.raises(DataError, match=r"empty\.h5: the file must be an HDF5 file\. Got an empty file, 0 bytes"):
         hdf5.open_safely(tmp_path / "empty.h5")
+
+
+def test_a_file_that_was_cut_short_says_by_how_much(tmp_path: Path) -> None:
+    with hdf5.create(tmp_path / "a.h5") as file:
+        file["x"] = np.arange(1000.0)
+    content = (tmp_path / "a.h5").read_bytes()
+    (tmp_path / "a.h5").write_bytes(content[:3000])
+    with pytest.raises(DataError, match=rf"readable as HDF5\. Got 3,000 bytes of {len(content):,}\. It is damaged"):
+        hdf5.open_safely(tmp_path / "a.h5")
+
+
+def test_the_schema_is_read_of_files_with_checksums_only(tmp_path: Path, disc_folder: Path) -> None:
+    assert hdf5.schema_of(disc_folder / "discs.h5") == "ram-dataset/1"
+    for name, libver, value in (("old", "earliest", np.bytes_(b"s/1")), ("varying", "latest", "s/1")):
+        with h5py.File(tmp_path / name, "w", libver=libver) as file:
+            file.attrs["schema"] = value
+        assert hdf5.schema_of(tmp_path / name) == ""
+    (tmp_path / "text").write_text("text")
+    assert hdf5.schema_of(tmp_path / "text") == ""
 
 
 def test_a_missing_file_is_answered_with_names_that_are_alike(tmp_path: Path) -> None:
@@ -119,7 +145,7 @@ def test_a_missing_file_is_answered_with_names_that_are_alike(tmp_path: Path) ->
         hdf5.open_safely(tmp_path / "zzz")
     with pytest.raises(DataError, match=r"a\.h5: the file must be there\."):
         hdf5.open_safely(tmp_path / "no folder" / "a.h5")
-    with pytest.raises(DataError, match="the file must be there"):
+    with pytest.raises(DataError, match=r"the file must be an HDF5 file\. Got a folder\. Check the path"):
         hdf5.open_safely(tmp_path)
 
 

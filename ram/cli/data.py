@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from ram.cli.output import AsJson, say, say_json, say_table
+from ram.cli.output import AsJson, say, say_json, say_table, terminal_width
 from ram.errors import ConfigError, explained
 
 app = typer.Typer(no_args_is_help=True, help="Make data files and look into them.")
@@ -65,14 +65,14 @@ def info(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is in FILE: axes, units, targets, splits, truth; of a foreign HDF5 file its tree."""
+    """Say what is in FILE: axes, units, targets, splits, truth; of any other HDF5 file its tree and what it offers."""
     from ram.data.info import describe
 
     found = describe(file)
     if as_json:
         say_json(found.as_json())
     else:
-        say(found.as_text())
+        say(found.as_text(width=terminal_width()))
 
 
 def recipe_options(words: Sequence[str]) -> dict[str, str]:

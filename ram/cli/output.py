@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["AsJson", "as_csv", "bar", "explain_failure", "say", "say_json", "say_table"]
+__all__ = ["AsJson", "as_csv", "bar", "explain_failure", "say", "say_json", "say_table", "terminal_width"]
 
 import csv
 import io
@@ -22,6 +22,7 @@ from ram.errors import RamError, SolverError, TrainingError
 
 # A pipe has no width; a table must not lose its columns there.
 _WIDTH_OF_A_FILE = 240
+_WIDTH_OF_A_PAGE = 100
 _WRONG_PATHS = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of text.")]
@@ -33,6 +34,12 @@ def _console(*, to_errors: bool = False) -> Console:
     if not console.is_terminal:
         console.width = _WIDTH_OF_A_FILE
     return console
+
+
+def terminal_width() -> int:
+    """Return the letters that fit into a line of the terminal; 100 where there is none."""
+    console = _console()
+    return console.width if console.is_terminal else _WIDTH_OF_A_PAGE
 
 
 def say(text: str) -> None:

@@ -8,20 +8,17 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from ram.axes import Axis
 from ram.data.dataset import Dataset, open_dataset
+from ram.data.info_finds import find
+from ram.data.info_foreign import TreeInfo
 from ram.data.spec import PARTS, SCHEMA
-from ram.storage import hdf5
-
-_LONGEST_TEXT = 60
-_MOST_VALUES = 1_000
+from ram.storage import guarded, hdf5
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class DatasetInfo:
         """Return everything as JSON can hold it; numbers that are missing are None."""
         return dict(self.content)
 
-    def as_text(self) -> str:
+    def as_text(self, *, width: int = 100) -> str:  # noqa: ARG002  its tables are as wide as their words
         """Return it as a page for a terminal."""
         content = self.content
         head = [(key, content[key]) for key in ("file", "schema", "name", "source", "licence", "created_with", "notes")]
@@ -61,28 +58,6 @@ class DatasetInfo:
         return "\n\n".join(parts)
 
 
-@dataclass(frozen=True)
-class TreeInfo:
-    """The tree of any HDF5 file: names, shapes, types, units, chunks; links are named and not followed."""
-
-    content: Mapping[str, Any]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return everything as JSON can hold it."""
-        return dict(self.content)
-
-    def as_text(self) -> str:
-        """Return it as a page for a terminal."""
-        content = self.content
-        facts = [("file", content["file"]), ("schema", "none of ram's"), ("size", f"{content['bytes']:,} bytes")]
-        facts += [(f"@{name}", text) for name, text in content["attributes"].items()]
-        rows = [
-            [node["path"], node["kind"], _shape(node), node.get("dtype", ""), node.get("unit", ""), _storage(node)]
-            for node in content["tree"]
-        ]
-        return f"{_facts(facts)}\n\n{_table(['path', 'kind', 'shape', 'type', 'unit', 'stored'], rows)}"
-
-
 def describe(path: str | os.PathLike[str]) -> DatasetInfo | TreeInfo:
     """Return what is in a file: of a `ram-dataset/1` file its samples, of any other HDF5 file its tree.
 
@@ -91,13 +66,13 @@ def describe(path: str | os.PathLike[str]) -> DatasetInfo | TreeInfo:
     Raises
     ------
     DataError
-        Missing, not HDF5, damaged; a `ram-dataset/1` file that leads to other files.
+        Missing, not HDF5 (the message says what it is), damaged; a `ram-dataset/1` file that leads to other files.
     """
-    place = Path(path)
-    with hdf5.open_for_looking(place) as file, hdf5.reading(place):
-        if hdf5.read_text(file, "schema") != SCHEMA:
-            return TreeInfo(_tree(file, place))
-    return DatasetInfo(_dataset(open_dataset(place)))
+    place = hdf5.check_is_hdf5(path)
+    if hdf5.schema_of(place) == SCHEMA:
+        return DatasetInfo(_dataset(open_dataset(place)))
+    facts = guarded.survey(place)
+    return TreeInfo(place, facts, find(facts, file=place.name))
 
 
 def _dataset(data: Dataset) -> dict[str, Any]:
@@ -158,70 +133,6 @@ def _count_parts(parts: NDArray[np.str_]) -> dict[str, int]:
     return {part: counts[part] for part in PARTS}
 
 
-def _tree(file: h5py.File, path: Path) -> dict[str, Any]:
-    return {
-        "file": str(path),
-        "bytes": path.stat().st_size,
-        "attributes": _attributes(file),
-        "tree": [_described(file, node) for node in hdf5.nodes(file)],
-    }
-
-
-def _described(file: h5py.File, node: hdf5.Node) -> dict[str, Any]:
-    found: dict[str, Any] = {"path": node.path, "kind": node.kind}
-    if node.leads_to:
-        found["leads_to"] = node.leads_to
-    if node.kind in {"dataset", "virtual dataset", "external storage"}:
-        found |= _array(file[node.raw])
-    if node.kind in {"group", "dataset"}:
-        found["attributes"] = _attributes(file[node.raw])
-    return found
-
-
-def _array(array: h5py.Dataset) -> dict[str, Any]:
-    found: dict[str, Any] = {"shape": None if array.shape is None else list(array.shape), "dtype": _type(array.dtype)}
-    found |= {"unit": _unit(array), "bytes": int(array.id.get_storage_size())}
-    if array.chunks:
-        found["chunks"] = list(array.chunks)
-    filters = [name for name, on in (("shuffle", array.shuffle), ("fletcher32", array.fletcher32)) if on]
-    filters += [array.compression] if array.compression else []
-    return found | ({"filters": filters} if filters else {})
-
-
-def _type(dtype: np.dtype[Any]) -> str:
-    """Return a short word for a type: ``int16``, ``text``, ``compound of a, b``."""
-    if h5py.check_string_dtype(dtype) is not None:
-        return "text"
-    if dtype.names:
-        return f"compound of {', '.join(dtype.names)}"
-    return "reference" if h5py.check_ref_dtype(dtype) else "varying" if dtype.kind == "O" else str(dtype)
-
-
-def _unit(array: h5py.Dataset) -> str:
-    """Return the unit under the names that files use for it."""
-    names = [name for name in array.attrs if name.lower() in {"unit", "units"}]
-    return hdf5.read_text(array, names[0]) if names else ""
-
-
-def _attributes(holder: h5py.Group | h5py.Dataset) -> dict[str, str]:
-    """Return attributes as short texts; those that netCDF needs for itself are left out."""
-    hidden = {"DIMENSION_LIST", "REFERENCE_LIST", "CLASS", "NAME", "_Netcdf4Dimid", "_Netcdf4Coordinates"}
-    return {name: _short(holder, name) for name in holder.attrs if name not in hidden}
-
-
-def _short(holder: h5py.Group | h5py.Dataset, name: str) -> str:
-    plan = holder.attrs.get_id(name)
-    size = int(np.prod(plan.shape, dtype=np.int64)) if plan.shape is not None else 0
-    if size > _MOST_VALUES:
-        return f"({size:,} values)"
-    value = "" if size == 0 else holder.attrs[name]
-    if isinstance(value, np.ndarray) and value.size == 1:
-        value = value.item()
-    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-    text = " ".join(text.split())
-    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"
-
-
 _STATISTICS = ("unit", "min", "median", "max", "missing")
 
 
@@ -238,18 +149,6 @@ def _number(value: float | None) -> str:
 
 def _counts(parts: Mapping[str, int]) -> str:
     return ", ".join(f"{part} {count:,}" for part, count in parts.items())
-
-
-def _shape(node: Mapping[str, Any]) -> str:
-    if node.get("leads_to"):
-        return f"-> {node['leads_to']}"
-    shape = node.get("shape")
-    return "" if shape is None else " x ".join(map(str, shape)) or "scalar"
-
-
-def _storage(node: Mapping[str, Any]) -> str:
-    chunks = f"chunks {' x '.join(map(str, node['chunks']))}" if "chunks" in node else ""
-    return " ".join([chunks, *node.get("filters", [])]).strip()
 
 
 def _facts(pairs: Sequence[tuple[str, str]]) -> str:

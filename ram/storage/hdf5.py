@@ -6,13 +6,25 @@ flipped bit in a name, a shape or a unit is found by the library; digests of the
 
 from __future__ import annotations
 
-__all__ = ["Node", "create", "nodes", "open_for_looking", "open_safely", "read_text", "reading"]
+__all__ = [
+    "Node",
+    "check_is_hdf5",
+    "create",
+    "nodes",
+    "open_for_looking",
+    "open_safely",
+    "read_text",
+    "reading",
+    "schema_of",
+    "text_of_fixed_length",
+    "unreadable",
+]
 
 import contextlib
 import difflib
 import io
-import itertools
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +33,17 @@ from typing import TYPE_CHECKING
 import h5py
 
 from ram.errors import DataError, RamError, explained
+from ram.storage.magic import format_of
 
 if TYPE_CHECKING:
+    from h5py import h5i
     from typing_extensions import Buffer
 
 _MOST_OBJECTS = 100_000
 _DEEPEST = 64
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_LONGEST_TEXT = 2**20
+_CUT_SHORT = re.compile(r"truncated file: eof = (\d+), .*stored_eof = (\d+)")
 
 
 @dataclass(frozen=True)
@@ -120,21 +137,34 @@ def open_safely(path: str | os.PathLike[str]) -> h5py.File:
 
 def open_for_looking(path: str | os.PathLike[str]) -> h5py.File:
     """Return the file opened for reading, whatever it holds: for a caller that follows no link itself."""
+    place = check_is_hdf5(path)
+    with reading(place):
+        return h5py.File(place, "r")  # default locking: handles of one process must agree on it
+
+
+def check_is_hdf5(path: str | os.PathLike[str]) -> Path:
+    """Return the path of an HDF5 file; nothing but its first bytes is read, of a pipe or a device not even those.
+
+    Raises
+    ------
+    DataError
+        Nothing is there, or something else, which is said by its first bytes.
+    """
     place = Path(path)
-    if not place.is_file():
+    if not place.exists():
         raise DataError(_missing(place))
-    if not h5py.is_hdf5(place):
+    if not place.is_file() or not h5py.is_hdf5(os.fsencode(place)):
+        size = f", {place.stat().st_size:,} bytes" if place.is_file() else ""
         raise DataError(
             explained(
                 where=str(place),
                 what="the file",
                 allowed="an HDF5 file",
-                got=f"{place.stat().st_size:,} bytes that begin with {_first_bytes(place)!r}",
-                next_step="Is it another format, or a download that was cut short",
+                got=f"{format_of(place)}{size}",
+                next_step="Check the path, or the download",
             )
         )
-    with reading(place):
-        return h5py.File(place, "r")  # default locking: handles of one process must agree on it
+    return place
 
 
 @contextlib.contextmanager
@@ -145,33 +175,52 @@ def reading(path: str | os.PathLike[str], inside: str = "") -> Iterator[None]:
     except RamError:
         raise
     except Exception as error:
-        where = f"{path}:{inside}" if inside else str(path)
-        raise DataError(
-            explained(
-                where=where,
-                what="the file",
-                allowed="whole and readable as HDF5",
-                got=f"'{str(error).strip() or type(error).__name__}'",
-                next_step="It is damaged or cut short; take it from its source again or make it again",
-            )
-        ) from error
+        raise unreadable(f"{path}:{inside}" if inside else str(path), str(error) or type(error).__name__) from error
+
+
+def unreadable(where: str, trouble: str) -> DataError:
+    """Return the error for a file that the HDF5 library cannot read, its own words made short."""
+    cut = _CUT_SHORT.search(trouble)
+    got = f"{int(cut[1]):,} bytes of {int(cut[2]):,}" if cut else f"'{' '.join(trouble.split())[:300]}'"
+    return DataError(
+        explained(
+            where=where,
+            what="the file",
+            allowed="whole and readable as HDF5",
+            got=got,
+            next_step="It is damaged or cut short; take it from its source again or make it again",
+        )
+    )
 
 
 def nodes(file: h5py.File) -> Iterator[Node]:
-    """Yield every name in the file, each group before what is in it, without following links or entering a cycle."""
+    """Yield every name in the file, each group before what is in it, without following links or entering a cycle.
+
+    Raises
+    ------
+    ValueError
+        There are more names or levels of groups than any file for measurements has.
+    """
     root = file["/"].id
-    seen: set[object] = {_identity(root)}
-    waiting = [(root, b"", name) for name in reversed(list(root))]
-    for count in itertools.count(1):
-        if not waiting:
-            return
+    seen: set[object] = {h5py.h5o.get_info(root).addr}
+    waiting = [(root, b"", name) for name in _names(root, 0)]
+    while waiting:
         group, parent, name = waiting.pop()
         path = parent + b"/" + name
-        if count > _MOST_OBJECTS or path.count(b"/") > _DEEPEST:
-            raise ValueError(f"more than {_MOST_OBJECTS:,} names or {_DEEPEST} levels of groups")
         node, inner = _node(group, path, name, seen)
         yield node
-        waiting += [(inner, path, child) for child in reversed(list(inner or ()))]
+        if inner is not None:
+            if path.count(b"/") >= _DEEPEST:
+                raise ValueError(f"more than {_DEEPEST} levels of groups")
+            waiting += [(inner, path, child) for child in _names(inner, len(seen) + len(waiting))]
+
+
+def _names(group: h5py.h5g.GroupID, known: int) -> list[bytes]:
+    """Return the names in a group, the last first; a group of too many is not even listed."""
+    count = group.get_num_objs()
+    if known + count > _MOST_OBJECTS:
+        raise ValueError(f"more than {_MOST_OBJECTS:,} names")
+    return list(group)[::-1] if count else []
 
 
 def read_text(holder: h5py.Group | h5py.Dataset, name: str) -> str:
@@ -182,23 +231,51 @@ def read_text(holder: h5py.Group | h5py.Dataset, name: str) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+def schema_of(path: str | os.PathLike[str]) -> str:
+    """Return the root's attribute ``schema`` where the file is of ram's kind; empty for all others.
+
+    Only files whose metadata carries checksums from the first byte on are opened.
+    """
+    with Path(path).open("rb") as raw:
+        begin = raw.read(9)
+    if not begin.startswith(_SIGNATURE) or begin[8] < 2:
+        return ""
+    with contextlib.suppress(OSError, RuntimeError, ValueError, KeyError), h5py.File(path, "r") as file:
+        return text_of_fixed_length(file, "schema")
+    return ""
+
+
+def text_of_fixed_length(holder: h5py.Group | h5py.Dataset, name: str) -> str:
+    """Return a text attribute as ram writes it; empty where there is none or it is of another kind.
+
+    Texts of varying length lie in a heap without a checksum, on whose damage the library can crash: they are not read.
+    """
+    raw = name.encode()
+    if not h5py.h5a.exists(holder.id, raw):
+        return ""
+    attribute = h5py.h5a.open(holder.id, raw)
+    kind = attribute.get_type()
+    fixed = kind.get_class() == h5py.h5t.STRING and not kind.is_variable_str() and kind.get_size() <= _LONGEST_TEXT
+    return read_text(holder, name) if fixed and attribute.get_space().get_simple_extent_npoints() == 1 else ""
+
+
 def _node(group: h5py.h5g.GroupID, path: bytes, name: bytes, seen: set[object]) -> tuple[Node, h5py.h5g.GroupID | None]:
     """Return what stands under `name`, and the group to look into where it is one."""
-    link = group.links.get_info(name).type
-    if link == h5py.h5l.TYPE_SOFT:
+    link = group.links.get_info(name)
+    if link.type == h5py.h5l.TYPE_SOFT:
         return Node(path, "soft link", _readable(group.links.get_val(name))), None
-    if link == h5py.h5l.TYPE_EXTERNAL:
+    if link.type == h5py.h5l.TYPE_EXTERNAL:
         return Node(path, "external link", ":".join(map(_readable, group.links.get_val(name)))), None
-    if link != h5py.h5l.TYPE_HARD:
+    if link.type != h5py.h5l.TYPE_HARD:
         return Node(path, "unknown link"), None
-    thing = h5py.h5o.open(group, name)
-    if _identity(thing) in seen:
+    if link.u in seen:
         return Node(path, "again"), None
-    seen.add(_identity(thing))
+    seen.add(link.u)
+    thing = h5py.h5o.open(group, name)
     return Node(path, _kind_of(thing)), thing if isinstance(thing, h5py.h5g.GroupID) else None
 
 
-def _kind_of(thing: h5py.h5i.ObjectID) -> str:
+def _kind_of(thing: h5i.ObjectID) -> str:
     if not isinstance(thing, h5py.h5d.DatasetID):
         return "group" if isinstance(thing, h5py.h5g.GroupID) else "type"
     plan = thing.get_create_plist()
@@ -207,18 +284,8 @@ def _kind_of(thing: h5py.h5i.ObjectID) -> str:
     return "external storage" if plan.get_external_count() else "dataset"
 
 
-def _identity(thing: h5py.h5i.ObjectID) -> object:
-    info = h5py.h5o.get_info(thing)
-    return (info.fileno, info.addr)
-
-
 def _readable(text: bytes) -> str:
     return text.decode(errors="replace")
-
-
-def _first_bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(8)
 
 
 def _missing(path: Path) -> str:
@@ -234,5 +301,5 @@ def _leads_out(path: str | os.PathLike[str], node: Node) -> str:
         what="everything in the file",
         allowed="stored in this file",
         got=f"{node.kind} {node.leads_to}".rstrip(),
-        next_step="Copy the values into the file (h5repack, or h5py's copy with expand_external=True)",
+        next_step="Copy the values into the file (h5py's copy with expand_external=True)",
     )
