@@ -159,7 +159,7 @@ def _line(branch: _Branch, indent: int, column: int, width: int) -> Iterator[str
     if said and len(line) + 2 + len(said) <= width:
         yield f"{line}  {said}"
         return
-    if len(line) > width:
+    if len(line) > width and row.strip():
         yield begin.rstrip()
         line = f"{' ' * (indent + 4)}{'  '.join(row.split())}"
     yield line
