@@ -41,7 +41,7 @@ def explain(
     from ram.maps.regression_map import save_maps
 
     opened = ram.open_run(run)
-    known = ram.open_dataset(data) if data else opened.data()
+    known = opened.open(data) if data else opened.data()
     part = known if data else known.subset("test", split=opened.config.data.split)
     chosen = chosen_samples(known, part, samples)
     maps = opened.explain(chosen, target=targets or None, reference=reference_in(known, reference))

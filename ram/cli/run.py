@@ -69,7 +69,8 @@ def predict(
     import ram
     from ram.storage.atomic import write_text
 
-    opened, data = ram.open_run(run), ram.open_dataset(file)
+    opened = ram.open_run(run)
+    data = opened.open(file)
     with bar("predicting", total=len(data)) as progress:
         rows = opened.predict(data, progress=progress).rows()
     if output is not None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["Dataset", "Sample", "open_dataset"]
+__all__ = ["Dataset", "Sample", "open_dataset", "whole_of"]
 
 import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
@@ -24,19 +24,40 @@ from ram.errors import DataError, explained, nearest
 Selection = slice | Sequence[int] | NDArray[np.integer] | NDArray[np.bool_]
 
 
-def open_dataset(path: str | os.PathLike[str]) -> Dataset:
-    """Return the data set in a `ram-dataset/1` file; inputs and truth are read when they are asked for.
+def open_dataset(
+    path: str | os.PathLike[str], *, mapping: Mapping[str, Any] | str | os.PathLike[str] | None = None
+) -> Dataset:
+    """Return the data set in a file; inputs and truth are read when they are asked for.
+
+    Parameters
+    ----------
+    path
+        A `ram-dataset/1` file, or any HDF5 file with a `mapping`.
+    mapping
+        Where inputs, targets and axes lie in an HDF5 file of one's own, which is read in place: a dictionary as
+        ``[data.mapping]`` of an experiment has it, or a TOML file that holds it.
 
     Raises
     ------
+    ConfigError
+        The mapping has a key or a value that is not allowed.
     DataError
-        The file is missing, no HDF5, of another schema, damaged, or leads to other files.
+        The file is missing, no HDF5, of another schema, damaged, leads to other files, or does not hold what the
+        mapping says.
 
     >>> data = open_dataset("wheel.h5")  # doctest: +SKIP
     >>> data.subset("test")[:16].x().shape  # doctest: +SKIP
     (16, 2, 64, 64)
     """
-    source = DatasetFile(path)
+    if mapping is None:
+        return whole_of(DatasetFile(path))
+    from ram.data.mapped.source import MappedFile
+
+    return whole_of(MappedFile(path, mapping))
+
+
+def whole_of(source: Source) -> Dataset:
+    """Return all samples of a source."""
     return Dataset(source, np.arange(source.head.count))
 
 

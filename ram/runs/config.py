@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from ram.data.mapped.settings import DataMapping
 from ram.errors import ConfigError, explained
 from ram.storage.sections import AsTuple, Names, Section, checked, read_toml
 
@@ -28,11 +29,28 @@ class DataConfig(Section):
     """Where the data are and what is regressed."""
 
     file: str = Field(description="The data file, relative to this config")
-    targets: Names = Field(min_length=1, description="Targets to regress; all at once by one net")
+    targets: Names = Field(min_length=1, description="Targets to regress, all at once; of a mapping all if not said")
     units: dict[str, str] = Field(default_factory=dict, description="Unit wanted for a target; the file's if not said")
     log_targets: Names = Field(default=(), description="Targets regressed in the logarithm: contributions are factors")
     parameters: Names = Field(default=(), description="Scalar design parameters that join at the linear unit")
     split: str = Field(default="default", description="Which of the file's splits is used")
+    mapping: DataMapping | None = Field(
+        default=None, description="Where things lie in an HDF5 file of one's own, which is read in place"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_mapped(cls, content: Any) -> Any:
+        """Regress all mapped targets where none are named."""
+        mapping = content.get("mapping") if isinstance(content, dict) else None
+        targets = mapping.get("targets") if isinstance(mapping, dict) else None
+        return {**content, "targets": list(targets)} if targets and "targets" not in content else content
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what TOML has no word for."""
+        content: dict[str, Any] = handler(self)
+        return {key: value for key, value in content.items() if value is not None}
 
 
 class ModelConfig(Section):

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ram.axes import Axis
-from ram.data.dataset import Dataset, Sample, open_dataset
+from ram.data.dataset import Dataset, Sample
 from ram.data.units import convert
 from ram.errors import ConfigError, DataError, explained, nearest
 from ram.maps.explain import explain_regressor
@@ -25,6 +25,7 @@ from ram.models.regressor import Regressor
 from ram.runs.config import Experiment, load_experiment
 from ram.runs.measured import measured_targets
 from ram.runs.net import NetSpec, load_net
+from ram.runs.opening import open_data
 from ram.runs.predictions import Predictions
 from ram.runs.references import MEAN_DESIGN, MEAN_MAP, reference_maps
 from ram.storage.atomic import write_json
@@ -103,7 +104,7 @@ class Run:
         DataError
             Where the file is gone or is another one than it was.
         """
-        data = open_dataset(self.config.data.file)
+        data = open_data(self.config.data)
         if data.digest != self.provenance["data"]["digest"]:
             raise DataError(
                 explained(
@@ -115,6 +116,16 @@ class Run:
                 )
             )
         return data
+
+    def open(self, path: str | Path) -> Dataset:
+        """Return the data in another file that is like the run's: read by the run's mapping where it has one.
+
+        Raises
+        ------
+        DataError
+            Where the file is missing, damaged, or does not hold what the mapping says; targets need not be there.
+        """
+        return open_data(self.config.data, path, for_prediction=True)
 
     def predictions(self, part: str = "test") -> Predictions:
         """Return the stored predictions of ``"train"``, ``"validation"`` or ``"test"``, with measured values."""

@@ -45,7 +45,9 @@ def checked(model: type[Kind], content: Mapping[str, Any], *, where: str) -> Kin
     try:
         return model.model_validate(dict(content))
     except ValidationError as error:
-        raise ConfigError(_paragraph(model, where, error.errors()[0])) from None
+        # A mistyped key leaves the right one missing too: the typing error is what helps.
+        found = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        raise ConfigError(_paragraph(model, where, found[0])) from None
 
 
 def read_toml(path: Path, *, what: str) -> dict[str, Any]:

@@ -13,13 +13,14 @@ from torch import Tensor
 
 from ram.data.batches import Batches
 from ram.data.checks import check_for_training
-from ram.data.dataset import Dataset, open_dataset
+from ram.data.dataset import Dataset
 from ram.errors import ConfigError, DataError, explained, nearest
 from ram.models.regressor import Regressor, TargetScaling
 from ram.models.symmetry import Symmetry, symmetry_group
 from ram.runs.config import Experiment
 from ram.runs.measured import measured_targets, target_units
 from ram.runs.net import NetSpec
+from ram.runs.opening import open_data
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def prepare(experiment: Experiment, *, data: str | Path | Dataset | None = None)
     ConfigError, DataError, ModelError
         Where config, data and net do not fit each other.
     """
-    whole = data if isinstance(data, Dataset) else open_dataset(data or experiment.data.file)
+    whole = data if isinstance(data, Dataset) else open_data(experiment.data, data)
     section = experiment.data
     _check_names(experiment)
     check_for_training(whole, section.targets, section.parameters, split=section.split)

@@ -1,0 +1,36 @@
+"""The data of an experiment: a file of the package's own, or a user's file with the experiment's mapping."""
+
+from __future__ import annotations
+
+__all__ = ["open_data"]
+
+from pathlib import Path
+
+from ram.data.dataset import Dataset, open_dataset, whole_of
+from ram.data.mapped.source import MappedFile
+from ram.data.spec import SCHEMA
+from ram.runs.config import DataConfig
+from ram.storage import hdf5
+
+
+def open_data(section: DataConfig, path: str | Path | None = None, *, for_prediction: bool = False) -> Dataset:
+    """Return the data of an experiment, or those in another file that is like it.
+
+    Parameters
+    ----------
+    path
+        In place of the experiment's file. A `ram-dataset/1` file needs no mapping and gets none.
+    for_prediction
+        The file needs no targets, groups and parts.
+
+    Raises
+    ------
+    DataError
+        The file is missing, damaged, or does not hold what the mapping says.
+    """
+    file = Path(path or section.file)
+    if section.mapping is None:
+        return open_dataset(file)
+    with hdf5.open_for_looking(file) as opened, hdf5.reading(file):
+        is_own = hdf5.read_text(opened, "schema") == SCHEMA
+    return open_dataset(file) if is_own else whole_of(MappedFile(file, section.mapping, for_prediction=for_prediction))
