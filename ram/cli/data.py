@@ -11,10 +11,12 @@ from typing import Annotated
 
 import typer
 
+from ram.cli.importing import EPILOG, ManyValues, import_data
 from ram.cli.output import AsJson, say, say_json, say_table, terminal_width
 from ram.errors import ConfigError, explained
 
 app = typer.Typer(no_args_is_help=True, help="Make data files and look into them.")
+app.command("import", cls=ManyValues, epilog=EPILOG)(import_data)
 
 
 @app.command(

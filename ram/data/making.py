@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Option", "compute_in_order", "load_recipe", "make", "options_of", "partial_folder"]
+__all__ = ["Option", "check_output", "compute_in_order", "load_recipe", "make", "options_of", "partial_folder"]
 
 import hashlib
 import importlib.util
@@ -76,7 +76,7 @@ def make(
     target = Path(output)
     recipe = load_recipe(folder)
     values = _converted(options, options_of(recipe), where=str(recipe.__file__))
-    _check_output(target, overwrite=overwrite)
+    check_output(target, overwrite=overwrite)
     recipe.make(target, **values, progress=progress)
     if not target.is_file():
         raise ConfigError(
@@ -178,7 +178,14 @@ def _unfit(text: str) -> object:
     raise ValueError(text)
 
 
-def _check_output(path: Path, *, overwrite: bool) -> None:
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Refuse an output before the work for it begins.
+
+    Raises
+    ------
+    ConfigError
+        Its folder is missing, it is a folder, or it is there and may not be replaced.
+    """
     if not path.resolve().parent.is_dir():
         raise ConfigError(
             explained(where=str(path), what="the output", allowed="in a folder that is there", got=str(path.parent))
