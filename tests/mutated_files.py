@@ -65,7 +65,7 @@ def everything(path: Path) -> Iterator[tuple[str, str]]:
         "groups": data.groups,
         "names": [data.attributes, data.targets, data.parameters, data.channels, data.truth_kinds, data.region_names],
         "digest": data.digest,
-        "axes": [(axis.name, axis.unit, axis.long_name, axis.centres.tolist(), axis.edges.tolist()) for axis in data.axes],
+        "axes": [(a.name, a.unit, a.long_name, a.centres.tolist(), a.edges.tolist()) for a in data.axes],
     }
     parts |= {f"split {name}": data.split_array(name) for name in data.splits}
     parts |= {f"truth {target} {kind}": data.truth_array(target, kind) for target, kind in data.truth_kinds}
@@ -94,11 +94,14 @@ def victim(template: Path, work: Path, first: int, last: int, *, foreign: bool) 
         signal.setitimer(signal.ITIMER_VIRTUAL, 5.0)  # seconds of this process: others may keep it waiting
         begin = time.process_time()
         try:
-            with hdf5.reading(work) if foreign else hdf5.reading(work / "no matter"):
-                found = survey(str(work / "damaged.h5")) if foreign else dict(everything(work / "damaged.h5"))
-            result = "same" if foreign or found == written else "wrong"
+            if foreign:
+                with hdf5.reading(work / "damaged.h5"):  # as the helper process does
+                    survey(str(work / "damaged.h5"))
+            found = written if foreign else dict(everything(work / "damaged.h5"))
+            changed = [name for name in written if found[name] != written[name]]
+            result = f"wrong: {', '.join(changed)}" if changed else "same"
         except RamError as error:
-            result = "refused" if "damaged.h5" in str(error) or foreign else f"unnamed: {error}"
+            result = "refused" if "damaged.h5" in str(error) else f"unnamed: {error}"
         except Exception as error:
             result = f"broken: {type(error).__name__}: {error}"
         signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -46,12 +46,7 @@ def described_by_hand() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, disc_folder: Path) -> Path:
     made = tmp_path_factory.mktemp("hostile")
-    plan = importlib.util.spec_from_file_location("hostile_files", PROGRAM)
-    assert plan is not None
-    assert plan.loader is not None
-    module = importlib.util.module_from_spec(plan)
-    plan.loader.exec_module(module)
-    names = module.build(made, template=disc_folder / "discs.h5")
+    names = runpy.run_path(str(PROGRAM))["build"](made, template=disc_folder / "discs.h5")
     (made / "names.json").write_text(json.dumps(names))
     return made
 
