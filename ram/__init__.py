@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from ram.axes import Axis
     from ram.data.dataset import Dataset, Sample, open_dataset
     from ram.errors import ConfigError, DataError, ModelError, RamError, SolverError, TrainingError
-    from ram.maps.explain import METHODS, explain
+    from ram.maps.explain import explain
+    from ram.maps.methods import METHODS
     from ram.maps.regression_map import RegressionMap
     from ram.models.regressor import Regressor
     from ram.runs.run import Run, open_run
@@ -47,7 +48,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "METHODS": "ram.maps.explain",
+    "METHODS": "ram.maps.methods",
     "Axis": "ram.axes",
     "ConfigError": "ram.errors",
     "DataError": "ram.errors",

@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from ram.axes import Axis
 from ram.errors import ConfigError, DataError, ModelError
-from ram.maps.explain import METHODS, explain, explain_regressor
+from ram.maps.explain import explain, explain_regressor
+from ram.maps.methods import METHODS
 from ram.maps.regression_map import GRADES
 from ram.models.backbones import build_backbone
 from ram.models.regressor import Regressor, TargetScaling
@@ -182,7 +183,7 @@ def test_what_is_asked_must_exist() -> None:
     net = Written(lambda a, fc: fc(a.mean((2, 3))), outputs=3)
     with pytest.raises(ModelError, match=r"output must be 0 to 2, the net has 3 outputs. Got 3"):
         explain(net, images(), output=3)
-    with pytest.raises(ConfigError, match=r"method must be one of ram. Got rum. Did you mean 'ram'\?"):
+    with pytest.raises(ConfigError, match=r"method must be one of ram, grad-ram, .* Got rum. Did you mean 'ram'\?"):
         explain(net, images(), method="rum")
     with pytest.raises(
         ConfigError, match=r"targets must be one of umbrella, mass. Got umbrela. Did you mean 'umbrella'"

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-__all__ = ["METHODS", "Method", "explain", "explain_regressor"]
+__all__ = ["explain", "explain_regressor"]
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ram.axes import Axis
 from ram.errors import ConfigError, explained, nearest
 from ram.maps.activation import evaluating
+from ram.maps.asking import Wish, answer, background_of, place, require_fitting
 from ram.maps.inputs import axes_of, own_copy, require_finite, require_inputs
+from ram.maps.methods import Method, method_called, options_for
 from ram.maps.nets import Answer, AnyNet, Explained, RegressorNet, Target
 from ram.maps.regression_map import RegressionMap
 from ram.models.geometry import CellGeometry, cell_axes, receptive_fields
@@ -28,26 +30,7 @@ Inputs = Float[np.ndarray, "batch channel *space"] | Float[Tensor, "batch channe
 Design = Float[np.ndarray, "channel *space"] | Float[Tensor, "channel *space"]
 Parameters = Float[np.ndarray, "batch parameter"] | Float[Tensor, "batch parameter"]
 Reference = Mapping[str, RegressionMap] | RegressionMap | Design
-
-
-@dataclass(frozen=True)
-class Method:
-    """A way to make maps: its name, how far they may be trusted (`ram.maps.regression_map.GRADES`) and its source."""
-
-    name: str
-    grade: str
-    paper: str
-    summary: str
-
-
-METHODS: Mapping[str, Method] = MappingProxyType({
-    "ram": Method(
-        name="ram",
-        grade="exact",
-        paper="Wang & Yang 2017, arXiv:1703.10757; Zhou et al. 2016, arXiv:1512.04150",
-        summary="what each cell of the last feature map adds to the prediction; needs pooling and a linear unit",
-    )
-})  # fmt: skip
+Regions = UInt8[np.ndarray, "*space"] | NDArray[np.integer[Any]]
 
 
 def explain(
@@ -65,6 +48,11 @@ def explain(
     target_scale: float = 1.0,
     target_log: bool = False,
     ids: Sequence[str] = (),
+    regions: Regions | None = None,
+    channel: int | None = None,
+    channel_unit: str = "1",
+    options: Mapping[str, int | float] | None = None,
+    seed: int = 0,
     batch_size: int | None = 64,
 ) -> RegressionMap:
     """Return which regions of `x` one output of any net comes from, in the target's unit.
@@ -80,14 +68,17 @@ def explain(
     x
         Shape (batch, channel, *space), any dtype and memory layout, on any device.
     method
-        One of `METHODS`.
+        One of `ram.METHODS`, which says how far each may be trusted.
     output
         Which output.
     layer
-        Name of the module whose result is averaged; found by itself if not given.
+        Name of the module whose result the map is made of, for methods of a layer; by itself the activation that
+        is pooled, or where there is none the last one.
     reference
         What the predictions are compared with: an input of shape (channel, *space), or a map of one row such as
-        ``maps.mean(name="train-mean")``. None: the net's own baseline.
+        ``maps.mean(name="train-mean")``. Methods of the input take an input; ``"gradient-shap"`` takes several,
+        (n, channel, *space). None: the net's own baseline; for methods of the input, zero, and for a `Regressor`
+        each channel's training mean. Methods that do not add up and look at no input of reference take none.
     target, unit
         Name and unit of what the net regresses.
     axes
@@ -96,15 +87,24 @@ def explain(
         Target = mean + scale * output, or its exponential where the net regresses the natural logarithm.
     ids
         Names of the samples.
+    regions
+        Shape (*space) or (batch, *space), codes: for ``"region-ablation"`` and ``"shapley-regions"``.
+    channel, channel_unit
+        Which input channel the map is of, for methods of the input (None: the sum over all), and its unit: a
+        gradient is in `unit` per `channel_unit`.
+    options
+        The method's own numbers, such as ``{"steps": 128}``; see ``ram.METHODS[method].options``.
+    seed
+        Of what a method draws at random.
     batch_size
         How many samples run at once; None for all.
 
     Raises
     ------
     ConfigError
-        For an unknown method.
+        For an unknown method or option, or one that the method has no use for.
     DataError
-        Where `x`, axes or the reference do not fit, or a prediction is not finite.
+        Where `x`, axes, regions or the reference do not fit, or a prediction is not finite.
     ModelError
         Where the net has no such output or layer, or is not built as the method needs it.
 
@@ -117,14 +117,11 @@ def explain(
     >>> maps.contributions, maps.baseline, maps.prediction
     (array([[1., 3.]]), array([1.]), array([5.]))
     """
-    _require_method(method)
+    wish = _wish(method, layer=layer, regions=regions, channel=channel, options=options, seed=seed)
     asked = _net(net, Target(target or f"output {output}", unit, target_mean, target_scale, target_log), output, layer)
     (name,) = (one.name for one in asked.targets)
-    maps = _maps(asked, x, parameters=None, axes=axes, ids=ids, batch_size=batch_size)
-    if reference is None:
-        return maps[name]
-    references = _references(asked, reference, ndim=x.ndim, parameters=None, axes=axes)
-    return maps[name].difference(references[name])
+    call = _Call(asked, replace(wish, batch_size=batch_size or len(x)), axes, channel_unit)
+    return call.against(reference, x, parameters=None, ids=ids)[name]
 
 
 def explain_regressor(
@@ -133,14 +130,21 @@ def explain_regressor(
     *,
     parameters: Parameters | None = None,
     targets: Sequence[str] | None = None,
+    method: str = "ram",
+    layer: str | None = None,
     reference: Reference | None = None,
     reference_parameters: Parameters | None = None,
     reference_name: str = "",
     input_axes: Sequence[Axis] | None = None,
     ids: Sequence[str] | NDArray[np.str_] = (),
+    regions: Regions | None = None,
+    channel: int | None = None,
+    channel_unit: str = "1",
+    options: Mapping[str, int | float] | None = None,
+    seed: int = 0,
     batch_size: int | None = 64,
 ) -> dict[str, RegressionMap]:
-    """Return the maps of several targets of a `Regressor` from one pass, by target; exact RAM.
+    """Return the maps of several targets of a `Regressor`, by target; exact RAM takes one pass for all.
 
     Parameters
     ----------
@@ -156,13 +160,13 @@ def explain_regressor(
         Shape (1, parameter): those of a reference given as an input; the training mean if not given.
     reference_name
         What the maps are said to be against.
-    input_axes, ids, batch_size
+    method, layer, input_axes, ids, regions, channel, channel_unit, options, seed, batch_size
         As for `explain`.
 
     Raises
     ------
     ConfigError
-        For an unknown target, or a reference that lacks one.
+        For an unknown target, or a reference that lacks one; as for `explain`.
     DataError, ModelError
         As for `explain`.
     """
@@ -170,12 +174,17 @@ def explain_regressor(
     for name in names:
         if name not in regressor.target_names:
             raise ConfigError(_no_choice("targets", name, regressor.target_names))
+    wish = _wish(method, layer=layer, regions=regions, channel=channel, options=options, seed=seed)
     asked = RegressorNet(regressor, names)
-    maps = _maps(asked, x, parameters=parameters, axes=input_axes, ids=ids, batch_size=batch_size)
-    if reference is None:
-        return maps
-    references = _references(asked, reference, ndim=x.ndim, parameters=reference_parameters, axes=input_axes)
-    return {name: one.difference(references[name], reference=reference_name) for name, one in maps.items()}
+    call = _Call(asked, replace(wish, batch_size=batch_size or len(x)), input_axes, channel_unit)
+    return call.against(
+        reference, x, parameters=parameters, ids=ids, own=reference_parameters, reference_name=reference_name
+    )
+
+
+def _wish(method: str, *, options: Mapping[str, int | float] | None, **rest: Any) -> Wish:
+    known = method_called(method)
+    return Wish(known, options_for(known, options), **rest)
 
 
 def _net(net: nn.Module, target: Target, output: int, layer: str | None) -> Explained:
@@ -187,27 +196,114 @@ def _net(net: nn.Module, target: Target, output: int, layer: str | None) -> Expl
     return RegressorNet(net, [net.target_names[output]])
 
 
-def _maps(
-    net: Explained,
-    x: Inputs,
-    *,
-    parameters: Parameters | None,
-    axes: Sequence[Axis] | None,
-    ids: Sequence[str] | NDArray[np.str_],
-    batch_size: int | None,
-) -> dict[str, RegressionMap]:
-    """Return one map for each target, of all samples of `x`."""
-    require_inputs(x)
-    input_axes = axes_of(x, axes)
-    size, like, parts = batch_size or len(x), net.like, []
-    with evaluating(net.module), torch.no_grad():
-        for start in range(0, len(x), size):
-            rows = slice(start, start + size)
-            own = None if parameters is None else own_copy(parameters[rows], like=like, dtype=torch.float64)
-            parts.append(net.answer(own_copy(x[rows], like=like), own))
-        answer = Answer.joined(parts)
-        cells = net.cells(lambda: own_copy(x[:1], like=like), x.shape[1:], answer.contributions.shape[2:])
-    return _named(net, answer, _placed(cells, input_axes), input_axes, tuple(map(str, ids)))
+@dataclass(frozen=True)
+class _Call:
+    """One question to a net; `against` answers it."""
+
+    net: Explained
+    wish: Wish
+    axes: Sequence[Axis] | None
+    channel_unit: str
+
+    def against(
+        self,
+        reference: Reference | None,
+        x: Inputs,
+        *,
+        parameters: Parameters | None,
+        ids: Sequence[str] | NDArray[np.str_],
+        own: Parameters | None = None,
+        reference_name: str = "",
+    ) -> dict[str, RegressionMap]:
+        """Return one map for each target, of all samples of `x`, against the reference."""
+        require_inputs(x)
+        require_fitting(self.wish, x)
+        method = self.wish.method
+        if method.kind == "input" or method.name == "score-cam":
+            background, called = background_of(self.net, reference, x, name=reference_name, method=method)
+            call = replace(self, wish=replace(self.wish, background=background))
+            return call.maps(x, parameters=parameters, ids=ids, reference=called)
+        if reference is None:
+            return self.maps(x, parameters=parameters, ids=ids)
+        if not method.adds_up:
+            step = "Such a map is no sum that could be compared; use a method whose maps add up"
+            raise ConfigError(
+                explained(
+                    where=f"explain, method {method.name}", what="reference", allowed="left out", got="one given",
+                    next_step=step,
+                )
+            )  # fmt: skip
+        maps = self.maps(x, parameters=parameters, ids=ids)
+        references = self._references(reference, ndim=x.ndim, parameters=own)
+        return {name: one.difference(references[name], reference=reference_name) for name, one in maps.items()}
+
+    def maps(
+        self,
+        x: Inputs,
+        *,
+        parameters: Parameters | None,
+        ids: Sequence[str] | NDArray[np.str_],
+        reference: str = "baseline",
+    ) -> dict[str, RegressionMap]:
+        """Return one map for each target, of all samples of `x`."""
+        net, like = self.net, self.net.like
+        input_axes = axes_of(x, self.axes)
+        size, parts = self.wish.batch_size, []
+        with evaluating(net.module), torch.no_grad():
+            for start in range(0, len(x), size):
+                rows = slice(start, start + size)
+                own = None if parameters is None else own_copy(parameters[rows], like=like, dtype=torch.float64)
+                parts.append(answer(net, own_copy(x[rows], like=like), own, self.wish, rows=rows))
+            found = Answer.joined(parts)
+            shape = found.contributions.shape[2:]
+            cells = place(net, lambda: own_copy(x[:1], like=like), self.wish, size=x.shape[1:], shape=shape)
+        return self._named(found, _placed(cells, input_axes), input_axes, tuple(map(str, ids)), reference)
+
+    def _named(
+        self, found: Answer, place: _Place, axes: tuple[Axis, ...], ids: tuple[str, ...], reference: str
+    ) -> dict[str, RegressionMap]:
+        """Give an answer names, units and axes."""
+        method, maps = self.wish.method, {}
+        for number, target in enumerate(self.net.targets):
+            prediction = target.in_unit(found.prediction[:, number])
+            baseline = target.in_unit(found.baseline[:, number])
+            maps[target.name] = RegressionMap(
+                contributions=found.contributions[:, number],
+                parameter_contributions=found.parameters[:, number],
+                parameter_names=self.net.parameter_names,
+                baseline=baseline if method.adds_up else np.full_like(prediction, np.nan),
+                prediction=prediction,
+                target=target.name,
+                unit=target.unit,
+                map_unit=_map_unit(method, "1" if target.log else target.unit, self.channel_unit),
+                axes=place.axes,
+                input_axes=axes,
+                grade=method.grade,
+                method=method.name,
+                reference=reference,
+                ids=ids,
+                log=target.log,
+                receptive_field=place.receptive_field,
+            )
+            require_finite(maps[target.name])
+        return maps
+
+    def _references(
+        self, reference: Reference, *, ndim: int, parameters: Parameters | None
+    ) -> Mapping[str, RegressionMap]:
+        """Return the reference's map for each target: given, or made of the reference design."""
+        if isinstance(reference, RegressionMap):
+            reference = {reference.target: reference}
+        if isinstance(reference, Mapping):
+            for target in self.net.targets:
+                if target.name not in reference:
+                    raise ConfigError(_no_choice("the maps of the reference", target.name, list(reference)))
+            return reference
+        x = reference[None] if reference.ndim == ndim - 1 else reference
+        if parameters is None and self.net.parameter_names:
+            parameters = self.net.mean_parameters()
+        one = replace(self, wish=replace(self.wish, batch_size=1))
+        return one.maps(x, parameters=parameters, ids=("the given design",))
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,51 +321,13 @@ def _placed(cells: tuple[CellGeometry, ...], axes: tuple[Axis, ...]) -> _Place:
     return _Place(cell_axes(cells, axes), tuple(known))
 
 
-def _named(
-    net: Explained, answer: Answer, place: _Place, axes: tuple[Axis, ...], ids: tuple[str, ...]
-) -> dict[str, RegressionMap]:
-    """Give an answer names, units and axes."""
-    batch = len(answer.prediction)
-    maps = {}
-    for number, target in enumerate(net.targets):
-        maps[target.name] = RegressionMap(
-            contributions=answer.contributions[:, number],
-            parameter_contributions=answer.parameters[:, number],
-            parameter_names=net.parameter_names,
-            baseline=target.in_unit(np.full(batch, answer.baseline[number])),
-            prediction=target.in_unit(answer.prediction[:, number]),
-            target=target.name,
-            unit=target.unit,
-            axes=place.axes,
-            input_axes=axes,
-            ids=ids,
-            log=target.log,
-            receptive_field=place.receptive_field,
-        )
-        require_finite(maps[target.name])
-    return maps
-
-
-def _references(
-    net: Explained, reference: Reference, *, ndim: int, parameters: Parameters | None, axes: Sequence[Axis] | None
-) -> Mapping[str, RegressionMap]:
-    """Return the reference's map for each target: given, or made of the reference design."""
-    if isinstance(reference, RegressionMap):
-        reference = {reference.target: reference}
-    if isinstance(reference, Mapping):
-        for target in net.targets:
-            if target.name not in reference:
-                raise ConfigError(_no_choice("the maps of the reference", target.name, list(reference)))
-        return reference
-    x = reference[None] if reference.ndim == ndim - 1 else reference
-    if parameters is None and net.parameter_names:
-        parameters = net.mean_parameters()
-    return _maps(net, x, parameters=parameters, axes=axes, ids=("the given design",), batch_size=1)
-
-
-def _require_method(method: str) -> None:
-    if method not in METHODS:
-        raise ConfigError(_no_choice("method", method, list(METHODS)))
+def _map_unit(method: Method, unit: str, channel_unit: str) -> str:
+    """Return the unit of a map's values: a gradient's is the target's per the channel's, a relative map has none."""
+    if method.grade == "relative":
+        return "1"
+    if method.grade != "sensitivity" or channel_unit in ("", "1"):
+        return unit
+    return f"{unit}/{channel_unit}" if channel_unit.isalnum() else f"{unit}/({channel_unit})"
 
 
 def _no_choice(what: str, got: str, known: Sequence[str]) -> str:

@@ -79,12 +79,14 @@ def _groups(parent: h5py.Group, path: str) -> Iterator[tuple[str, h5py.Group]]:
 def _write(group: h5py.Group, one: RegressionMap) -> None:
     for name in ("target", "unit", "grade", "method", "reference"):
         set_text(group, name, getattr(one, name))
+    if one.map_unit != one.unit:
+        set_text(group, "map_unit", one.map_unit)
     group.attrs["log"] = np.int8(one.log)
     _scale(group, "map", np.arange(len(one), dtype=np.float64))  # not "sample": an axis may be called so
     cells = [_write_axis(group, axis, axis.name) for axis in one.axes]
     for axis in one.input_axes:
         _write_axis(group, axis, f"input_{axis.name}")
-    unit = "1" if one.log else one.unit
+    unit = "1" if one.log else one.map_unit
     _array(group, "contributions", one.contributions, ["map", *cells], unit)
     _array(group, "residual", one.residual, ["map"], unit)
     _array(group, "baseline", one.baseline, ["map"], one.unit)
@@ -111,6 +113,7 @@ def _read(group: h5py.Group) -> dict[str, Any]:
         parameter_names=parameters,
         ids=tuple(group["ids"].asstr()[()]),
         log=bool(group.attrs["log"]),
+        map_unit=read_text(group, "map_unit"),
         receptive_field=tuple(map(float, group.attrs.get("receptive_field", ()))),
         **{name: read_text(group, name) for name in ("target", "unit", "grade", "method", "reference")},
     )

@@ -7,7 +7,7 @@ matter, nor do dropout or several linear units in a row without an activation be
 
 from __future__ import annotations
 
-__all__ = ["Head", "HeadCall", "find_head", "ran_another_way", "run_head"]
+__all__ = ["Head", "HeadCall", "find_head", "output_of", "ran_another_way", "run_head"]
 
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ram.errors import ModelError, explained, nearest
+from ram.errors import ModelError, explained
+from ram.maps.layers import known_layer
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,8 @@ def find_head(
         Where the net does not end in an average over cells and a linear unit, or has no such output or layer.
     """
     seen: list[Tensor] = []
-    with _Watch() as watch, _output_of(net, layer, seen):
-        y = _column(net(x), output)
+    with _Watch() as watch, _result_of(net, layer, seen):
+        y = output_of(net(x), output)
     calls = watch.calls
     last, column = _last_linear(net, calls, y, output)
     chain = list(_chain(calls, last))
@@ -140,7 +141,7 @@ def run_head(net: nn.Module, x: Float[Tensor, "batch channel *space"], head: Hea
     """
     wanted = {head.activation, *head.linear}
     with _Watch(wanted) as watch:
-        y = _column(net(x), output)
+        y = output_of(net(x), output)
     calls = watch.calls
     if head.activation not in calls.results or set(head.linear) != set(calls.linears):
         raise ModelError(ran_another_way(net))
@@ -166,7 +167,7 @@ def _folded(units: Sequence[_Linear], column: int) -> tuple[Tensor, Tensor]:
     return weight, bias
 
 
-def _column(y: object, output: int) -> Float[Tensor, " batch"]:
+def output_of(y: object, output: int) -> Float[Tensor, " batch"]:
     """Return one output of a net that answers (batch,) or (batch, outputs)."""
     if not isinstance(y, Tensor) or y.ndim not in {1, 2}:
         got = f"a tensor of shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
@@ -181,12 +182,12 @@ def _column(y: object, output: int) -> Float[Tensor, " batch"]:
     return columns[:, output]
 
 
-class _output_of:  # noqa: N801 - used like a function
+class _result_of:  # noqa: N801 - used like a function
     """Within the block, append to `seen` what the module called `layer` returns."""
 
     def __init__(self, net: nn.Module, layer: str | None, seen: list[Tensor]) -> None:
         self._seen = seen
-        self._part = None if layer is None else _module(net, layer)
+        self._part = None if layer is None else known_layer(net, layer)
 
     def __enter__(self) -> None:
         self._handle = None if self._part is None else self._part.register_forward_hook(self._note)
@@ -197,16 +198,6 @@ class _output_of:  # noqa: N801 - used like a function
 
     def _note(self, _module: nn.Module, _inputs: object, result: Any) -> None:
         self._seen.append(result)
-
-
-def _module(net: nn.Module, layer: str) -> nn.Module:
-    known: dict[str, nn.Module] = {name: part for name, part in net.named_modules() if name}
-    if layer not in known:
-        allowed = f"one of {', '.join(known)}"
-        raise ModelError(
-            explained(where="ram.explain", what="layer", allowed=allowed, got=layer, next_step=nearest(layer, known))
-        )
-    return known[layer]
 
 
 def _last_linear(net: nn.Module, calls: _Calls, y: Tensor, output: int) -> tuple[_Linear, int]:

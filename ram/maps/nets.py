@@ -6,9 +6,9 @@ within `ram.maps.activation.evaluating` and without gradients.
 
 from __future__ import annotations
 
-__all__ = ["Answer", "AnyNet", "Explained", "RegressorNet", "Target"]
+__all__ = ["Answer", "AnyNet", "Explained", "RegressorNet", "Target", "Viewed"]
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -20,12 +20,15 @@ from torch import Tensor, nn
 
 from ram.errors import ModelError
 from ram.maps.activation import contributions, parameter_contributions
-from ram.maps.heads import Head, HeadCall, find_head, ran_another_way, run_head
+from ram.maps.heads import Head, HeadCall, find_head, output_of, ran_another_way, run_head
 from ram.maps.inputs import first_weight
+from ram.maps.layers import LayerPass, known_layer, last_layer, run_layer
 from ram.models.geometry import CellGeometry, trace_cells
 from ram.models.regressor import Regressor
+from ram.models.symmetry import Symmetry
 
 Inputs = Float[Tensor, "batch channel *space"]
+Cells = tuple[CellGeometry, ...]
 Sample = Callable[[], Inputs]
 
 
@@ -54,10 +57,8 @@ class Answer:
         Shape (batch, target, *cells).
     parameters
         Shape (batch, target, parameter).
-    baseline
-        Shape (target,).
-    prediction
-        Shape (batch, target), as the net itself answers.
+    baseline, prediction
+        Shape (batch, target); the prediction is what the net itself answers.
     """
 
     contributions: NDArray[np.float64]
@@ -73,9 +74,17 @@ class Answer:
         return cls(
             np.concatenate([part.contributions for part in parts]),
             np.concatenate([part.parameters for part in parts]),
-            parts[0].baseline,
+            np.concatenate([part.baseline for part in parts]),
             np.concatenate([part.prediction for part in parts]),
         )
+
+
+@dataclass(frozen=True)
+class Viewed:
+    """A pass at a layer, and the symmetry under which the input was shown; maps are turned back by it."""
+
+    view: Symmetry
+    layer: LayerPass
 
 
 # Where the cells lie depends on the net and the input's size alone; a trace costs a pass, so it is made once.
@@ -107,7 +116,7 @@ class RegressorNet:
         return Answer(
             contributions=contributions(features, weight[:, :width], scale=scale),
             parameters=self._parameter_rows(parameters, weight, batch=len(x)),
-            baseline=mean + scale * self._chosen(net.head.bias),
+            baseline=np.broadcast_to(mean + scale * self._chosen(net.head.bias), (len(x), len(mean))),
             prediction=mean + scale * self._chosen(output.T).T,
         )
 
@@ -121,11 +130,62 @@ class RegressorNet:
         own = self.module.standardised_parameters(parameters, like=self.module.target_mean.new_empty(batch))
         return parameter_contributions(_numbers(own), _numbers(weight[:, -own.shape[1] :]), scale=self._scale)
 
+    def raw(self, x: Inputs, parameters: Tensor | None) -> Float[Tensor, "batch target"]:
+        """Return the outputs asked for before they get their unit; gradients pass through."""
+        output = self.module.standardised_prediction(x, parameters)
+        return output if self._every else output[:, self._outputs]
+
+    def in_unit(self, raw: Tensor) -> NDArray[np.float64]:
+        """Return raw outputs, shape (batch, target), where contributions add up: m + s y."""
+        return np.asarray(self._mean + self._scale * _numbers(raw))
+
+    @property
+    def scale(self) -> NDArray[np.float64]:
+        """What a raw output of one is worth, shape (target,)."""
+        return self._scale
+
+    def passes(self, x: Inputs, parameters: Tensor | None, layer: str | None) -> Iterator[list[Viewed]]:
+        """Yield, for each target, the passes at `layer` (None: the feature maps), one a symmetry averaged over."""
+        if layer is None or layer == "backbone":
+            features = self.module.features(x)
+            outputs, weight = self.module.standardised(features, parameters), self.module.head.weight
+            for output in self._outputs:
+                own = weight[output, : features.shape[1]]
+                yield [Viewed(Symmetry(), LayerPass.at_head(features, own, outputs[:, output]))]
+            return
+        part = known_layer(self.module, layer)
+        views = self.module.symmetries or (Symmetry(),)
+        with self.module.single_view():
+            for number in range(len(self.targets)):
+                yield [Viewed(view, self._pass(part, layer, view.apply(x), parameters, number)) for view in views]
+
+    def _pass(self, part: nn.Module, layer: str, x: Inputs, parameters: Tensor | None, number: int) -> LayerPass:
+        return run_layer(lambda seen: self.raw(seen, parameters)[:, number], part, x, name=layer)
+
+    def cells_at(self, layer: str | None, sample: Sample, size: Sequence[int], shape: tuple[int, ...]) -> Cells:
+        """Return where the cells of `layer` lie, as `cells`."""
+        if layer is None or layer == "backbone":
+            return self.cells(sample, size, shape)
+        with self.module.single_view():
+            return _cells_of_layer(self.module, self.module.features, layer, sample())
+
+    blank_name = "the channels' means"
+
+    def blank(self, x: Inputs) -> Inputs:
+        """Return an input of the shape of `x` that holds each channel's training mean."""
+        mean = self.module.input_mean.view(1, -1, *(1,) * self.module.ndim)
+        return mean.to(x).expand_as(x).clone()
+
+    def parameter_rows(self, parameters: Tensor | None, *, batch: int) -> NDArray[np.float64]:
+        """Return what each design parameter carries, shape (batch, target, parameter), in the targets' units."""
+        weight = self.module.head.weight if self._every else self.module.head.weight[self._outputs]
+        return self._parameter_rows(parameters, weight, batch=batch)
+
     def mean_parameters(self) -> NDArray[np.float64]:
         """Return the design parameters' training mean, shape (1, parameter)."""
         return _numbers(self.module.parameter_mean)[None]
 
-    def cells(self, sample: Sample, size: Sequence[int], shape: tuple[int, ...]) -> tuple[CellGeometry, ...]:
+    def cells(self, sample: Sample, size: Sequence[int], shape: tuple[int, ...]) -> Cells:
         """Return where the `shape` cells lie in an input of `size`, (channel, *space), such as `sample` makes."""
         known = _CELLS.setdefault(self.module, {})
         key = (tuple(size), shape, len(self.module.symmetries))
@@ -152,11 +212,11 @@ class AnyNet:
         return Answer(
             contributions=scale * maps,
             parameters=np.empty((len(x), 1, 0)),
-            baseline=mean + scale * _numbers(call.bias),
+            baseline=np.broadcast_to(mean + scale * _numbers(call.bias), (len(x), 1)),
             prediction=mean + scale * _numbers(call.output)[:, None],
         )
 
-    def cells(self, sample: Sample, size: Sequence[int], shape: tuple[int, ...]) -> tuple[CellGeometry, ...]:
+    def cells(self, sample: Sample, size: Sequence[int], shape: tuple[int, ...]) -> Cells:
         """Return where the `shape` cells lie in an input of `size`, (channel, *space), such as `sample` makes."""
         known = _CELLS.setdefault(self.module, {})
         key = (tuple(size), self._output, self._layer, shape)
@@ -165,6 +225,56 @@ class AnyNet:
             head = self._head(x)
             known[key] = trace_cells(lambda one: run_head(self.module, one, head, output=self._output).features, x)
         return known[key]
+
+    def raw(self, x: Inputs, parameters: Tensor | None) -> Float[Tensor, "batch target"]:  # noqa: ARG002
+        """Return the output asked for before it gets its unit; gradients pass through."""
+        return output_of(self.module(x), self._output)[:, None]
+
+    def in_unit(self, raw: Tensor) -> NDArray[np.float64]:
+        """Return raw outputs, shape (batch, 1), where contributions add up: mean + scale y."""
+        return np.asarray(self.targets[0].mean + self.targets[0].scale * _numbers(raw))
+
+    @property
+    def scale(self) -> NDArray[np.float64]:
+        """What a raw output of one is worth, shape (1,)."""
+        return np.array([self.targets[0].scale])
+
+    def passes(self, x: Inputs, parameters: Tensor | None, layer: str | None) -> Iterator[list[Viewed]]:  # noqa: ARG002
+        """Yield the pass at `layer`; None: at the activation that is averaged, or the last one there is."""
+        call = self._head_call(x) if layer is None else None
+        if call is not None:
+            yield [Viewed(Symmetry(), LayerPass.at_head(call.features, call.weight[0], call.output))]
+            return
+        name = layer or self._last_layer(x)
+        own = run_layer(lambda seen: self.raw(seen, None)[:, 0], known_layer(self.module, name), x.clone(), name=name)
+        yield [Viewed(Symmetry(), own)]
+
+    def cells_at(self, layer: str | None, sample: Sample, size: Sequence[int], shape: tuple[int, ...]) -> Cells:
+        """Return where the cells of `layer` lie, as `cells`."""
+        x = sample()
+        if layer is None and self._head_call(x) is not None:
+            return self.cells(sample, size, shape)
+        return _cells_of_layer(self.module, self.module, layer or self._last_layer(x), sample())
+
+    def _head_call(self, x: Inputs) -> HeadCall | None:
+        """Return the call of the head, or None where the net does not end in an average and a linear unit."""
+        try:
+            return self._run(x)[0]
+        except ModelError:
+            return None
+
+    def _last_layer(self, x: Inputs) -> str:
+        return last_layer(self.module, lambda seen: self.raw(seen, None)[:, 0], x[:1].clone())
+
+    blank_name = "zero"
+
+    def blank(self, x: Inputs) -> Inputs:
+        """Return zeros of the shape of `x`."""
+        return torch.zeros_like(x)
+
+    def parameter_rows(self, parameters: Tensor | None, *, batch: int) -> NDArray[np.float64]:  # noqa: ARG002
+        """Return none: such a net has no design parameters of its own."""
+        return np.empty((batch, 1, 0))
 
     def mean_parameters(self) -> NDArray[np.float64]:
         """Return none: all that such a net is given lies in its input."""
@@ -204,6 +314,23 @@ class AnyNet:
 
 
 Explained = RegressorNet | AnyNet
+
+
+def _cells_of_layer(
+    module: nn.Module, function: Callable[[Tensor], object], layer: str, x: Inputs
+) -> tuple[CellGeometry, ...]:
+    """Return where the cells of one layer's result lie; `function` runs the module on `x`."""
+    part, seen = known_layer(module, layer), []
+    handle = part.register_forward_hook(lambda _part, _inputs, result: seen.append(result))
+
+    def result_of(one: Tensor) -> Tensor:
+        function(one)
+        return seen[-1]  # type: ignore[no-any-return]
+
+    try:
+        return trace_cells(result_of, x)
+    finally:
+        handle.remove()
 
 
 def _numbers(tensor: Tensor) -> NDArray[np.float64]:

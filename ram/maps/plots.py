@@ -157,11 +157,23 @@ def _label(maps: RegressionMap) -> str:
     units = [axis.unit if axis.unit not in {"", "1"} else axis.name for axis in reversed(axes)]
     pairs = " x ".join(f"{width} {unit}" for width, unit in zip(widths, units, strict=True))
     size = f"{' x '.join(widths)} {units[0]}" if len(set(units)) == 1 else pairs
-    return f"{'factor - 1 in %' if maps.log else f'contribution in {maps.unit}'} per cell of {size}"
+    return f"{_meaning(maps)} per cell of {size}"
+
+
+def _meaning(maps: RegressionMap) -> str:
+    """Return what a value of the map says."""
+    if maps.adds_up:
+        return "factor - 1 in %" if maps.log else f"contribution in {maps.unit}"
+    if maps.grade == "relative":
+        return f"{maps.method}, no unit"
+    words = {"sensitivity": "sensitivity", "effect": "change when hidden"}
+    return f"{words[maps.grade]} in {maps.map_unit}"
 
 
 def _title(one: RegressionMap) -> str:
     """Return the number that the map is about: ``"umbrella 572.3 Hz = train-mean 561.0 Hz + 11.3 Hz"``."""
+    if not one.adds_up:
+        return f"{one.target} {one.prediction[0]:.5g}{'' if one.unit in {'', '1'} else f' {one.unit}'}, {one.method}"
     prediction, baseline = float(one.prediction[0]), float(one.baseline[0])
     change = abs(prediction - baseline) or abs(prediction) or 1.0
     decimals = int(np.clip(2 - np.floor(np.log10(change)), 0, 9))

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-__all__ = ["GRADES", "RegressionMap", "load_maps", "save_maps"]
+__all__ = ["ADDING", "GRADES", "RegressionMap", "load_maps", "save_maps"]
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +37,10 @@ GRADES: Mapping[str, str] = MappingProxyType(
         "relative": "no unit: compare within one map only",
     }
 )
+
+
+ADDING = ("exact", "complete", "first-order")
+"""Grades whose maps add up to the prediction, but for a residual that is reported."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -73,6 +77,9 @@ class RegressionMap:
         The net regresses the logarithm: ``prediction = baseline * product of factors``.
     receptive_field
         How much of the input a cell sees along each axis, in the axis' unit; NaN where that is not known.
+    map_unit
+        Unit of the contributions where it is not that of the target: ``"Hz/mm"`` for a sensitivity, ``"1"`` for a
+        relative map.
 
     Raises
     ------
@@ -95,9 +102,11 @@ class RegressionMap:
     ids: tuple[str, ...] = ()
     log: bool = False
     receptive_field: tuple[float, ...] = ()
+    map_unit: str = ""
 
     def __post_init__(self) -> None:
         batch = len(self.contributions)
+        object.__setattr__(self, "map_unit", self.map_unit or self.unit)
         if not self.parameter_names:
             object.__setattr__(self, "parameter_contributions", np.empty((batch, 0)))
         for name in ("contributions", "parameter_contributions", "baseline", "prediction"):
@@ -141,9 +150,16 @@ class RegressionMap:
     def __repr__(self) -> str:
         count = f"{len(self)} sample{'s' if len(self) != 1 else ''}"
         cells = "x".join(str(axis.size) for axis in self.axes)
-        unit = f"{self.unit} (factors: the net regresses the logarithm)" if self.log else self.unit
+        unit = self.map_unit
+        if self.log and self.adds_up:
+            unit = f"{self.unit} (factors: the net regresses the logarithm)"
         against = "" if self.reference == "baseline" else f" against {self.reference}"
         return f"RegressionMap of {self.target}: {count}, {cells} cells, {unit}, {self.grade}{against}"
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether contributions, baseline and prediction belong together, by the grade of the map."""
+        return self.grade in ADDING
 
     @property
     def total(self) -> Float[np.ndarray, " batch"]:
@@ -154,7 +170,9 @@ class RegressionMap:
 
     @property
     def residual(self) -> Float[np.ndarray, " batch"]:
-        """What the map fails to account for, shape (batch,): prediction - baseline - total."""
+        """What the map fails to account for, shape (batch,): prediction - baseline - total; NaN where none is meant."""
+        if not self.adds_up:
+            return np.full(len(self), np.nan)
         return np.asarray(self._additive(self.prediction) - self._additive(self.baseline) - self.total)
 
     def completeness(self) -> Float[np.ndarray, " batch"]:
@@ -261,13 +279,13 @@ class RegressionMap:
         if len(other) not in {1, len(self)}:
             allowed = f"1 or {len(self)}"
             raise DataError(_incomparable("the number of samples", allowed, len(other)))
-        for name in ("target", "unit", "log", "parameter_names", "reference"):
+        for name in ("target", "unit", "map_unit", "method", "log", "parameter_names", "reference"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
                 raise DataError(_incomparable(f"the {name.replace('_', ' ')}", repr(mine), repr(theirs)))
         if len(self.axes) != len(other.axes) or not all(map(Axis.same_grid, self.axes, other.axes)):
             raise DataError(_incomparable("the cells", f"those of {self!r}", f"{other!r}"))
-        if not np.allclose(self.baseline, other.baseline, rtol=1e-9, atol=0.0):
+        if self.adds_up and not np.allclose(self.baseline, other.baseline, rtol=1e-9, atol=0.0):
             raise DataError(
                 _incomparable("the baseline", f"{self.baseline[0]:g} {self.unit}", f"{other.baseline[0]:g}")
             )

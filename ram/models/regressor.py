@@ -150,13 +150,13 @@ class Regressor(nn.Module):
         return self.head(pooled)  # type: ignore[no-any-return]
 
     def standardised_parameters(self, parameters: Parameters | None, *, like: Tensor) -> Parameters:
-        """Return (p - mean) / scale, shape (batch, parameter), dtype and device of `like`."""
-        if parameters is None or parameters.shape != (len(like), len(self.parameter_names)):
+        """Return (p - mean) / scale, shape (batch, parameter), dtype and device of `like`; one row serves all."""
+        if parameters is None or parameters.shape not in {(n, len(self.parameter_names)) for n in (1, len(like))}:
             got = "none" if parameters is None else "x".join(map(str, parameters.shape))
             allowed = f"of shape ({len(like)}, {len(self.parameter_names)}): {', '.join(self.parameter_names)}"
             raise ModelError(explained(where="regressor", what="the design parameters", allowed=allowed, got=got))
         values = parameters.to(self.parameter_mean.device, torch.float64)
-        return ((values - self.parameter_mean) / self.parameter_scale).to(like.dtype)
+        return ((values - self.parameter_mean) / self.parameter_scale).to(like.dtype).expand(len(like), -1)
 
     def standardised_targets(self, targets: Float[Tensor, "batch output"]) -> Float[Tensor, "batch output"]:
         """Return targets (float64, in their units, NaN where missing) as the net learns them."""

@@ -1,0 +1,184 @@
+"""One way to ask a net, whatever the method: a wish in, an answer for a batch out."""
+
+from __future__ import annotations
+
+__all__ = ["Wish", "answer", "background_of", "place", "require_fitting"]
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ram.errors import ConfigError, DataError, explained
+from ram.maps.input_methods import Asked
+from ram.maps.inputs import own_copy
+from ram.maps.methods import METHODS, Method
+from ram.maps.nets import Answer, Explained
+from ram.maps.regression_map import RegressionMap
+from ram.models.geometry import CellGeometry
+
+Inputs = Float[Tensor, "batch channel *space"]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How to explain.
+
+    Attributes
+    ----------
+    method, options
+        The method and all its options.
+    layer
+        Name of the layer, for methods of a layer; None for the one that is pooled.
+    background
+        Shape (1 or more, channel, *space), on the net's device: what methods of the input compare with.
+    regions
+        Shape (batch, *space) or (*space): codes, for methods that ask by region.
+    channel
+        Which input channel a map of the input is of; None for the sum over all.
+    seed
+        Of what is drawn at random.
+    batch_size
+        How many samples run at once.
+    """
+
+    method: Method = METHODS["ram"]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    layer: str | None = None
+    background: Inputs | None = None
+    regions: NDArray[np.integer[Any]] | None = None
+    channel: int | None = None
+    seed: int = 0
+    batch_size: int = 64
+
+
+def require_fitting(wish: Wish, x: Any) -> None:
+    """Refuse a wish that the method cannot fulfil for inputs of this shape.
+
+    Raises
+    ------
+    ConfigError
+        A layer, channel or regions that the method has no use for, a channel that is not there, or several channels
+        without a choice where their units differ.
+    DataError
+        Regions of another shape.
+    """
+    method, channels = wish.method, x.shape[1]
+    for name, given, wanted in (
+        ("layer", wish.layer, method.kind != "input"),
+        ("channel", wish.channel, method.kind == "input"),
+        ("regions", wish.regions, "region" in method.name),
+    ):
+        if given is not None and not wanted:
+            _refuse(method, name, "left out", "one given")
+    if wish.channel is not None and not 0 <= wish.channel < channels:
+        _refuse(method, "channel", f"0 to {channels - 1}", wish.channel)
+    if method.grade == "sensitivity" and wish.channel is None and channels > 1:
+        _refuse(
+            method, "channel", f"given, 0 to {channels - 1}: slopes by different channels have different units", "none"
+        )
+    space = tuple(x.shape[2:])
+    if wish.regions is not None and np.shape(wish.regions) not in {space, (len(x), *space)}:
+        allowed = f"of shape {space} or {(len(x), *space)}"
+        raise DataError(explained(where="explain", what="regions", allowed=allowed, got=np.shape(wish.regions)))
+
+
+def background_of(net: Explained, reference: Any, x: Any, *, name: str, method: Method) -> tuple[Inputs, str]:
+    """Return what methods of the input compare with, shape (1 or more, channel, *space), and what to call it.
+
+    Raises
+    ------
+    ConfigError
+        A map is given: these methods ask the net about an input.
+    DataError
+        The reference has another shape than the inputs.
+    """
+    if reference is None:
+        filled = net.blank(own_copy(x[:1], like=net.like))
+        return filled, name or net.blank_name
+    if isinstance(reference, (RegressionMap, Mapping)):
+        step = "Give an input of shape (channel, *space), such as the data's reference_design()"
+        _refuse(method, "reference", "an input", "a map", step)
+    whole = reference[None] if reference.ndim == x.ndim - 1 else reference
+    if whole.shape[1:] != x.shape[1:]:
+        allowed = f"of shape {tuple(x.shape[1:])}, as the inputs"
+        raise DataError(explained(where="explain", what="reference", allowed=allowed, got=tuple(reference.shape)))
+    return own_copy(whole, like=net.like), name or "the given design"
+
+
+def answer(net: Explained, x: Inputs, parameters: Tensor | None, wish: Wish, *, rows: slice) -> Answer:
+    """Return what the method finds for one batch; `rows` says which of all samples it is."""
+    method = wish.method
+    if method.kind == "head":
+        return net.answer(x, parameters)
+    assert method.run is not None
+    if method.kind == "layer":
+        shown = {} if wish.background is None else {"background": wish.background[:1]}
+        found: Answer = method.run(net, x, parameters, layer=wish.layer, **shown)
+        return found
+    return _of_input(net, x, parameters, wish, rows=rows)
+
+
+def place(
+    net: Explained, sample: Callable[[], Inputs], wish: Wish, *, size: Sequence[int], shape: tuple[int, ...]
+) -> tuple[CellGeometry, ...]:
+    """Return where the cells of the method's maps lie in an input of `size`, (channel, *space)."""
+    if wish.method.kind == "head":
+        return net.cells(sample, size, shape)
+    if wish.method.kind == "layer":
+        return net.cells_at(wish.layer, sample, size, shape)
+    return tuple(_every_value(cells) for cells in size[1:])
+
+
+def _every_value(size: int) -> CellGeometry:
+    index = np.arange(float(size))
+    return CellGeometry(index, index, index, size)
+
+
+def _of_input(net: Explained, x: Inputs, parameters: Tensor | None, wish: Wish, *, rows: slice) -> Answer:
+    assert wish.background is not None
+    assert wish.method.run is not None
+    regions = None if wish.regions is None else torch.from_numpy(np.asarray(wish.regions, dtype=np.int64))
+    if regions is not None:
+        regions = regions[rows] if regions.ndim == x.ndim - 1 else regions[None]
+    maps = []
+    for number in range(len(net.targets)):
+        asked = Asked(
+            net, x, parameters, number, wish.background, wish.options, regions, wish.batch_size, seed=wish.seed
+        )
+        found = wish.method.run(asked).double()  # (batch, channel, *space)
+        maps.append(found.sum(dim=1) if wish.channel is None else found[:, wish.channel])
+    contributions = torch.stack(maps, dim=1).cpu().numpy()
+    raw = net.raw(x, parameters)
+    return Answer(
+        contributions=contributions * net.scale.reshape(-1, *(1,) * (contributions.ndim - 2)),
+        parameters=np.zeros((len(x), len(net.targets), len(net.parameter_names))),
+        baseline=_background_answer(net, parameters, wish, batch=len(x)),
+        prediction=net.in_unit(raw),
+    )
+
+
+def _background_answer(net: Explained, parameters: Tensor | None, wish: Wish, *, batch: int) -> NDArray[np.float64]:
+    """Return what the net says of the background, beside each sample's own design parameters: (batch, target)."""
+    background = wish.background
+    assert background is not None
+    if wish.method.name != "gradient-shap":
+        background = background[:1]
+    if parameters is None:
+        mean = net.in_unit(net.raw(background, None)).mean(axis=0)
+        return np.broadcast_to(mean, (batch, len(mean)))
+    every = [
+        net.in_unit(net.raw(background, own.expand(len(background), -1))).mean(axis=0) for own in parameters[:, None]
+    ]
+    return np.stack(every)
+
+
+def _refuse(method: Method, what: str, allowed: str, got: object, next_step: str = "") -> NoReturn:
+    raise ConfigError(
+        explained(where=f"explain, method {method.name}", what=what, allowed=allowed, got=got, next_step=next_step)
+    )

@@ -1,0 +1,345 @@
+"""Maps on the input's own grid: gradients and perturbations, computed by captum, in the target's unit.
+
+Every function returns what each value of the input is worth for one output, shape (batch, channel, *space).
+
+Source: Kokhlikyan et al. 2020, arXiv:2009.07896 (captum).
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "Asked",
+    "deeplift",
+    "gradient",
+    "gradient_shap",
+    "gradient_x_input",
+    "guided_backprop",
+    "integrated_gradients",
+    "occlusion",
+    "region_ablation",
+    "shapley_regions",
+    "smoothgrad",
+]
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from ram.errors import ConfigError, ModelError, explained
+from ram.maps.nets import Explained
+
+Inputs = Float[Tensor, "batch channel *space"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a method is asked about.
+
+    Attributes
+    ----------
+    net, x, parameters, number
+        The net, its inputs and design parameters, and which of its targets.
+    background
+        Shape (1 or more, channel, *space): what the input is compared with or replaced by.
+    options
+        As the method declares them.
+    regions
+        Shape (1 or batch, *space): codes of the regions, for methods that ask by region.
+    batch_size
+        How many samples may run at once: bounds the memory.
+    """
+
+    net: Explained
+    x: Inputs
+    parameters: Tensor | None
+    number: int
+    background: Inputs
+    options: Mapping[str, Any]
+    regions: Int[Tensor, "regions_batch *space"] | None = None
+    batch_size: int = 64
+    seed: int = 0
+    module: nn.Module = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "module", _Output(self.net, self.number))
+
+    @property
+    def beside(self) -> tuple[Tensor, ...] | None:
+        """What the net is given beside its input."""
+        return None if self.parameters is None else (self.parameters,)
+
+
+class _Output(nn.Module):
+    """One output of a net as a module of its own, as captum wants it."""
+
+    def __init__(self, net: Explained, number: int) -> None:
+        super().__init__()
+        self.module = net.module
+        self._net, self._number = net, number
+
+    def forward(self, x: Tensor, parameters: Tensor | None = None) -> Float[Tensor, " batch"]:
+        """Return the output for a batch, without its unit."""
+        raw: Tensor = self._net.raw(x, parameters)
+        return raw[:, self._number]
+
+
+def gradient(asked: Asked) -> Tensor:
+    """Return dy/dx. Source: Simonyan et al. 2014, arXiv:1312.6034, section 3, without the absolute value."""
+    x = asked.x.detach().requires_grad_()
+    with torch.enable_grad():
+        total = asked.module(x, asked.parameters).sum()
+    (slope,) = torch.autograd.grad(total, x)
+    return slope
+
+
+def gradient_x_input(asked: Asked) -> Tensor:
+    """Return dy/dx (x - background). Source: Shrikumar et al. 2016, arXiv:1605.01713."""
+    return gradient(asked) * (asked.x - asked.background)
+
+
+def smoothgrad(asked: Asked) -> Tensor:
+    """Return the mean gradient around x. Source: Smilkov et al. 2017, arXiv:1706.03825."""
+    scale = asked.x.flatten(2).std(dim=2).mean(dim=0)  # (channel,): the noise keeps to each channel's own size
+    draw = torch.Generator().manual_seed(asked.seed)
+    total = torch.zeros_like(asked.x)
+    ones = (1,) * (asked.x.ndim - 2)
+    for _ in range(asked.options["samples"]):
+        noise = torch.randn(asked.x.shape, generator=draw, dtype=torch.float64).to(asked.x)
+        moved = asked.x + asked.options["noise"] * scale.view(-1, *ones) * noise
+        total += gradient(_moved(asked, moved))
+    return total / float(asked.options["samples"])
+
+
+def integrated_gradients(asked: Asked) -> Tensor:
+    """Return integrated gradients from the background. Source: Sundararajan et al. 2017, arXiv:1703.01365."""
+    from captum.attr import IntegratedGradients
+
+    found = IntegratedGradients(asked.module).attribute(
+        asked.x,
+        baselines=asked.background[:1],
+        n_steps=asked.options["steps"],
+        internal_batch_size=max(asked.batch_size, len(asked.x)),
+        additional_forward_args=asked.beside,
+    )
+    return _tensor(found)
+
+
+def deeplift(asked: Asked) -> Tensor:
+    """Return DeepLIFT's contributions. Source: Shrikumar et al. 2017, arXiv:1704.02685.
+
+    Raises
+    ------
+    ModelError
+        Where the net calls functions such as relu outside modules: captum would then hand out plain gradients.
+    """
+    from captum.attr import DeepLift
+
+    _require_modules(asked, "deeplift")
+    with _quiet():
+        found = DeepLift(asked.module).attribute(
+            asked.x.detach().requires_grad_(), baselines=asked.background[:1], additional_forward_args=asked.beside
+        )
+    return _tensor(found)
+
+
+def gradient_shap(asked: Asked) -> Tensor:
+    """Return the mean of gradients on the way from random backgrounds.
+
+    Source: Lundberg & Lee 2017, arXiv:1705.07874 (expected gradients).
+    """
+    draw = torch.Generator().manual_seed(asked.seed)
+    total = torch.zeros_like(asked.x)
+    ones = (1,) * (asked.x.ndim - 1)
+    for _ in range(asked.options["samples"]):
+        start = asked.background[torch.randint(len(asked.background), (len(asked.x),), generator=draw)]
+        place = torch.rand(len(asked.x), generator=draw).to(asked.x).view(-1, *ones)
+        total += gradient(_moved(asked, start + place * (asked.x - start))) * (asked.x - start)
+    return total / float(asked.options["samples"])
+
+
+def guided_backprop(asked: Asked) -> Tensor:
+    """Return guided backpropagation. Source: Springenberg et al. 2015, arXiv:1412.6806.
+
+    Raises
+    ------
+    ModelError
+        As `deeplift`.
+    """
+    from captum.attr import GuidedBackprop
+
+    _require_modules(asked, "guided-backprop")
+    with _quiet():
+        found = GuidedBackprop(asked.module).attribute(
+            asked.x.detach().requires_grad_(), additional_forward_args=asked.beside
+        )
+    return _tensor(found)
+
+
+def occlusion(asked: Asked) -> Tensor:
+    """Return the output lost where a window shows the background, the mean over the windows that cover a value.
+
+    Source: Zeiler & Fergus 2014, arXiv:1311.2901, section 4.2.
+    """
+    from captum.attr import Occlusion
+
+    space = asked.x.shape[2:]
+    window = tuple(min(size, max(1, round(asked.options["window"] * size))) for size in space)
+    stride = tuple(max(1, size // 2) for size in window)
+    found = Occlusion(asked.module).attribute(
+        asked.x,
+        sliding_window_shapes=(asked.x.shape[1], *window),
+        strides=(asked.x.shape[1], *stride),
+        baselines=asked.background[:1].expand_as(asked.x),
+        perturbations_per_eval=max(1, asked.batch_size // len(asked.x)),
+        additional_forward_args=asked.beside,
+    )
+    return _tensor(found)
+
+
+def region_ablation(asked: Asked) -> Tensor:
+    """Return the output lost where a region shows the background, spread evenly over the region."""
+    from captum.attr import FeatureAblation
+
+    mask = _region_mask(asked, "region-ablation")
+    found = FeatureAblation(asked.module).attribute(
+        asked.x,
+        baselines=asked.background[:1].expand_as(asked.x),
+        feature_mask=mask,
+        perturbations_per_eval=max(1, asked.batch_size // len(asked.x)),
+        additional_forward_args=asked.beside,
+    )
+    return _spread(_tensor(found), mask)
+
+
+def shapley_regions(asked: Asked) -> Tensor:
+    """Return each region's Shapley value against the background, spread evenly over the region.
+
+    Source: Castro, Gomez & Tejada 2009, doi:10.1016/j.cor.2008.04.004 (sampled permutations); exact for up to six
+    regions, where all permutations are fewer than what sampling needs.
+    """
+    from captum.attr import ShapleyValues, ShapleyValueSampling
+
+    mask = _region_mask(asked, "shapley-regions")
+    few = int(mask.max()) < _ALL_PERMUTATIONS
+    options: dict[str, Any] = {} if few else {"n_samples": asked.options["samples"]}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(asked.seed)
+        found = (ShapleyValues if few else ShapleyValueSampling)(asked.module).attribute(
+            asked.x,
+            baselines=asked.background[:1].expand_as(asked.x),
+            feature_mask=mask,
+            perturbations_per_eval=max(1, asked.batch_size // len(asked.x)),
+            additional_forward_args=asked.beside,
+            **options,
+        )
+    return _spread(_tensor(found), mask)
+
+
+_ALL_PERMUTATIONS = 6
+_FUNCTIONS = frozenset(
+    ["relu", "relu_", "elu", "elu_", "leaky_relu", "leaky_relu_", "gelu", "silu", "sigmoid", "tanh", "softplus"]
+    + [f"max_pool{ndim}d" for ndim in (1, 2, 3)]
+)
+
+
+class _Calls(TorchFunctionMode):
+    """Note calls of nonlinear functions that no module of that kind made."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._within = 0
+        self._parts = [part for part in module.modules() if not list(part.children())]
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        if name in _FUNCTIONS and not self._within:
+            self.found.append(name)
+        return func(*args, **(kwargs or {}))
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Within the block, calls inside torch's own layers do not count."""
+        own = [part for part in self._parts if type(part).__module__.startswith("torch.nn.")]
+        handles = [part.register_forward_pre_hook(lambda *_: self._step(1)) for part in own]
+        handles += [part.register_forward_hook(lambda *_: self._step(-1)) for part in own]
+        try:
+            with self:
+                yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _step(self, by: int) -> None:
+        self._within += by
+
+
+def _require_modules(asked: Asked, method: str) -> None:
+    calls = _Calls(asked.module)
+    with torch.no_grad(), calls.watching():
+        asked.module(asked.x[:1].clone(), None if asked.parameters is None else asked.parameters[:1])
+    if calls.found:
+        found = ", ".join(sorted(set(calls.found)))
+        raise ModelError(
+            explained(
+                where=f"explain, method {method}",
+                what="the net",
+                allowed="built of modules such as nn.ReLU(), which the method changes",
+                got=f"a {type(asked.net.module).__name__} that calls {found} as a function",
+                next_step="Put a module in its place, one for each call, or use integrated-gradients",
+            )
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Captum warns of the hooks that it sets and removes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Setting (forward, )?backward hooks")
+        yield
+
+
+def _region_mask(asked: Asked, method: str) -> Int[Tensor, "batch 1 *space"]:
+    """Return the regions' numbers without gaps, for all channels alike."""
+    if asked.regions is None:
+        step = "Give regions=, codes of shape (*space), such as a data set's regions_array()"
+        raise ConfigError(
+            explained(where=f"explain, method {method}", what="regions", allowed="given", got="none", next_step=step)
+        )
+    numbers: Tensor = torch.unique(asked.regions, return_inverse=True)[1]
+    return numbers[:, None].to(asked.x.device)
+
+
+def _spread(found: Tensor, mask: Tensor) -> Tensor:
+    """Share a region's one number among its values; what stands at each of them is that number."""
+    whole = mask.expand_as(found)
+    shared = torch.zeros_like(found)
+    for code in range(int(mask.max()) + 1):
+        here = whole == code
+        count = here.flatten(1).sum(dim=1).clamp(min=1).view(-1, *(1,) * (found.ndim - 1))
+        shared = torch.where(here, found / count, shared)
+    return shared
+
+
+def _moved(asked: Asked, x: Tensor) -> Asked:
+    return Asked(
+        asked.net,
+        x.detach(),
+        asked.parameters,
+        asked.number,
+        asked.background,
+        asked.options,
+        batch_size=asked.batch_size,
+    )
+
+
+def _tensor(found: Any) -> Tensor:
+    tensor: Tensor = found[0] if isinstance(found, tuple) else found
+    return tensor.detach()
