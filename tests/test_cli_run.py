@@ -16,7 +16,7 @@ from ram.errors import DataError, SolverError, TrainingError
 from ram.maps.regression_map import load_maps
 
 Shell = Callable[..., tuple[int, str, str]]
-COMMANDS = ["data make", "data info", "train", "predict", "explain", "report"]
+COMMANDS = ["data make", "data info", "train", "predict", "explain", "methods", "report"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -197,3 +197,39 @@ def test_tables_keep_their_columns_in_a_pipe(capsys: pytest.CaptureFixture[str])
 
     say_table("wide", ["id", "x" * 90, "y" * 90], [["w" * 40, "1", "2"]])
     assert "y" * 90 in capsys.readouterr().out.replace("\n", "")
+
+
+def test_explain_by_another_method(shell: Shell, disc_run: Path) -> None:
+    asked = ["--target", "umbrella", "--samples", "2", "--method", "integrated-gradients", "--option", "steps=8"]
+    code, out, _ = shell("explain", disc_run, *asked, "--json")
+    assert code == 0
+    found = json.loads(out)["targets"]["umbrella"]
+    assert (found["method"], found["grade"], found["reference"]) == (
+        "integrated-gradients", "complete", "train-mean-design",
+    )  # fmt: skip
+    code, out, _ = shell("explain", disc_run, "--samples", "2", "--method", "gradient", "--channel", "thickness")
+    assert code == 0
+    assert "sums over regions in Hz/mm (gradient, sensitivity)" in out
+    assert "residual" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--option", "steps"], "--option: an option must be NAME=NUMBER, such as steps=64. Got 'steps'."),
+        (["--method", "occlusion", "--option", "windw=0.2"], "Did you mean 'window'?"),
+        (["--method", "occlusoin"], "Did you mean 'occlusion'?"),
+    ],
+)
+def test_explain_names_what_a_method_lacks(shell: Shell, disc_run: Path, words: list[str], message: str) -> None:
+    code, _, err = shell("explain", disc_run, *words)
+    assert code == 2
+    assert message in err
+
+
+def test_methods_are_listed_by_how_far_they_may_be_trusted(shell: Shell) -> None:
+    code, out, _ = shell("methods")
+    assert code == 0
+    assert out.index("ram  ") < out.index("integrated-gradients") < out.index("grad-cam  ")
+    code, out, _ = shell("methods", "--json")
+    assert {row["method"] for row in json.loads(out)["methods"]} == set(ram.METHODS)

@@ -206,3 +206,48 @@ def test_provenance_says_what_the_run_depends_on(run):
 def test_a_run_is_opened_from_any_folder(run, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert len(open_run(Path(run.path).resolve()).data()) == 30
+
+
+def test_other_methods_are_held_against_the_mean_input(run, test_part):
+    mean = run.data().subset("train").x().mean(axis=0)
+    np.testing.assert_allclose(run.mean_input(), mean, rtol=1e-5)
+    one = run.explain(test_part, target="umbrella", method="integrated-gradients", options={"steps": 64})
+    assert (one.reference, one.grade, one.map_unit) == ("train-mean-design", "complete", "Hz")
+    at_mean = run.regressor(torch.from_numpy(mean[None]))[0, 0].item()
+    np.testing.assert_allclose(one.baseline, at_mean, rtol=1e-5)
+    assert one.completeness().max() < 0.02
+    grad = run.explain(test_part, target="umbrella", method="grad-ram")
+    exact = run.explain(test_part, target="umbrella", reference="train-mean-design")
+    np.testing.assert_allclose(grad.contributions, exact.contributions, atol=tolerance(exact))
+
+
+def test_a_sensitivity_has_the_unit_of_its_channel(run, test_part):
+    one = run.explain(test_part, target="umbrella", method="gradient", channel="thickness")
+    assert one.map_unit == "Hz/mm"
+    step = test_part.x()
+    step[:, 1] += 1e-2
+    slope = (run.regressor(torch.from_numpy(step)) - run.regressor(torch.from_numpy(test_part.x())))[:, 0] / 1e-2
+    np.testing.assert_allclose(one.contributions.sum((1, 2)), slope.detach().numpy(), rtol=0.05, atol=0.02)
+
+
+def test_regions_are_those_of_the_data(run, test_part):
+    one = run.explain(test_part, target="umbrella", method="region-ablation")
+    codes = test_part.regions_array()
+    hub = codes[0] == 1
+    shown = np.where(hub, run.mean_input(), test_part.x()[0])
+    lost = run.predict(test_part).values[0, 0] - run.regressor(torch.from_numpy(shown[None]))[0, 0].item()
+    assert one[0].within_mask(hub)[0] == pytest.approx(lost, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"method": "grad-ram", "reference": "train-mean"}, "kept for ram alone; train-mean-design asks the same"),
+        ({"method": "gradient", "channel": "thicknes"}, "a channel must be one of .* Did you mean 'thickness'"),
+        ({"method": "rum"}, "method must be one of ram.* Did you mean 'ram'"),
+        ({"method": "grad-cam", "reference": "train-mean-design"}, "reference must be left out"),
+    ],
+)
+def test_what_a_method_cannot_do_is_named(run, test_part, given, message):
+    with pytest.raises(ConfigError, match=message):
+        run.explain(test_part, target="umbrella", **given)

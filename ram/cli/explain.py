@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["explain"]
+__all__ = ["explain", "methods"]
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,8 +29,17 @@ def explain(
         list[str] | None, typer.Option("--target", metavar="NAME", help="All if not said. May be repeated.")
     ] = None,
     reference: Annotated[
-        str, typer.Option(help="train-mean, train-mean-design, baseline, or the id of a sample.")
-    ] = "train-mean",
+        str | None,
+        typer.Option(help="train-mean (ram's own), train-mean-design (others'), baseline, or the id of a sample."),
+    ] = None,
+    method: Annotated[str, typer.Option(help="One of those that 'ram methods' lists.")] = "ram",
+    layer: Annotated[str | None, typer.Option(metavar="NAME", help="For methods of a layer.")] = None,
+    channel: Annotated[
+        str | None, typer.Option(metavar="NAME", help="For methods of the input; all if not said.")
+    ] = None,
+    options: Annotated[
+        list[str] | None, typer.Option("--option", metavar="NAME=NUMBER", help="Of the method. May be repeated.")
+    ] = None,
     samples: Annotated[str, typer.Option(help="How many, or ids with commas between.")] = "12",
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the maps in this HDF5 file.")] = None,
     pictures: Annotated[Path | None, typer.Option(metavar="FOLDER", help="One for each sample and target.")] = None,
@@ -44,7 +53,15 @@ def explain(
     known = opened.open(data) if data else opened.data()
     part = known if data else known.subset("test", split=opened.config.data.split)
     chosen = chosen_samples(known, part, samples)
-    maps = opened.explain(chosen, target=targets or None, reference=reference_in(known, reference))
+    maps = opened.explain(
+        chosen,
+        target=targets or None,
+        reference=None if reference is None else reference_in(known, reference),
+        method=method,
+        layer=layer,
+        channel=channel,
+        options=numbers_in(options or ()),
+    )
     kept = {str(key): Path(path) for key, path in (("maps", output), ("pictures", pictures)) if path}
     if output:
         save_maps(output, maps)
@@ -57,6 +74,27 @@ def explain(
         say_map(one, chosen)
     for word, path in kept.items():
         say(f"{word}: {path}")
+
+
+def methods(*, as_json: AsJson = False) -> None:
+    """List the ways to make maps, how far each may be trusted, and where it comes from."""
+    from ram.maps.methods import METHODS
+    from ram.maps.regression_map import GRADES
+
+    if as_json:
+        rows = [
+            {"method": one.name, "grade": one.grade, "of": one.kind, "options": dict(one.options), "what": one.summary,
+             "paper": one.paper}
+            for one in METHODS.values()
+        ]  # fmt: skip
+        say_json({"methods": rows, "grades": dict(GRADES)})
+        return
+    for grade, meaning in GRADES.items():
+        say(f"{grade}: {meaning}")
+        for one in METHODS.values():
+            if one.grade == grade:
+                options = "".join(f" [{name}={value}]" for name, value in one.options.items())
+                say(f"  {one.name:<21}{one.summary}{options}")
 
 
 def chosen_samples(known: Dataset, part: Dataset, words: str) -> Dataset:
@@ -77,9 +115,32 @@ def chosen_samples(known: Dataset, part: Dataset, words: str) -> Dataset:
     return shown_samples(part, int(words))
 
 
+def numbers_in(words: Sequence[str]) -> dict[str, int | float]:
+    """Return options of a method by name.
+
+    >>> numbers_in(["steps=64", "noise=0.2"])
+    {'steps': 64, 'noise': 0.2}
+
+    Raises
+    ------
+    ConfigError
+        For a word that is not NAME=NUMBER.
+    """
+    found: dict[str, int | float] = {}
+    for word in words:
+        name, _, text = word.partition("=")
+        try:
+            found[name.strip()] = int(text) if text.strip().isdecimal() else float(text)
+        except ValueError:
+            raise ConfigError(
+                explained(where="--option", what="an option", allowed="NAME=NUMBER, such as steps=64", got=f"'{word}'")
+            ) from None
+    return found
+
+
 def reference_in(known: Dataset, word: str) -> str | Sample:
     """Return one of the references that have a name, or the sample whose id is `word`."""
-    from ram.runs.run import REFERENCES
+    from ram.runs.explaining import REFERENCES
 
     return word if word in REFERENCES else known[position_of(known, word, option="--reference", also=REFERENCES)]
 
@@ -106,6 +167,7 @@ def as_dict(maps: RegressionMap, data: Dataset) -> dict[str, object]:
     columns = (maps.ids, maps.prediction, maps.baseline, maps.residual, carried)
     return {
         "unit": maps.unit,
+        "map_unit": maps.map_unit,
         "method": maps.method,
         "grade": maps.grade,
         "reference": maps.reference,
@@ -126,6 +188,15 @@ def as_dict(maps: RegressionMap, data: Dataset) -> dict[str, object]:
 def say_map(maps: RegressionMap, data: Dataset) -> None:
     """Print for each sample what its prediction is made of."""
     names, carried = parts_of(maps, data)
+    if not maps.adds_up:
+        heads = ["sample", "prediction", *names]
+        plain = zip(maps.ids, maps.prediction, carried, strict=True)
+        rows = [[str(name), f"{total:.5g}", *(f"{part:+.4g}" for part in parts)] for name, total, parts in plain]
+        unit = "no unit" if maps.grade == "relative" else maps.map_unit
+        say_table(
+            f"{maps.target} in {maps.unit}; sums over regions in {unit} ({maps.method}, {maps.grade})", heads, rows
+        )
+        return
     columns = (maps.ids, maps.prediction, maps.baseline, carried, maps.residual)
     rows = [
         [str(name), f"{total:.5g}", f"{base:.5g}", *(f"{part:+.4g}" for part in parts), f"{rest:+.0e}"]

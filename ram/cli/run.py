@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ram.cli.explain import explain
+from ram.cli.explain import explain, methods
 from ram.cli.output import AsJson, as_csv, bar, say, say_json, say_table
 from ram.errors import ConfigError, explained
 
@@ -25,6 +25,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: ram train experiments/wheel_demo.toml --set training.epochs=40")(train)
     app.command(epilog="Example: ram predict runs/wheel_demo new_wheels.h5 --output table.csv")(predict)
     app.command(epilog="Example: ram explain runs/wheel_demo --reference train-mean --output maps.h5")(explain)
+    app.command(epilog="Example: ram methods")(methods)
     app.command(epilog="Example: ram report runs/wheel_demo")(report)
 
 

@@ -48,13 +48,15 @@ class LayerPass:
 
     @classmethod
     def at_head(
-        cls, features: Float[Tensor, "batch feature *cells"], weight: Float[Tensor, " feature"], output: Tensor
+        cls,
+        features: Float[Tensor, "batch feature *cells"],
+        weight: Float[Tensor, " feature"],
+        output: Float[Tensor, " batch"],
+        silent: Float[Tensor, " batch"],
     ) -> LayerPass:
         """Return the pass at the feature maps whose mean a linear unit takes: nothing has to be differentiated."""
-        ones = (1,) * (features.ndim - 2)
-        carried = features.flatten(2).mean(dim=2) @ weight
-        gradient = (weight / features[0, 0].numel()).view(1, -1, *ones)
-        return cls(features, gradient, output, output - carried)
+        gradient = (weight / features[0, 0].numel()).view(1, -1, *(1,) * (features.ndim - 2))
+        return cls(features, gradient, output, silent)
 
 
 def run_layer(output: Output, layer: nn.Module, x: Inputs, *, name: str) -> LayerPass:

@@ -149,9 +149,10 @@ class RegressorNet:
         if layer is None or layer == "backbone":
             features = self.module.features(x)
             outputs, weight = self.module.standardised(features, parameters), self.module.head.weight
+            silent = self.module.standardised(features[..., :1] * 0, parameters)
             for output in self._outputs:
                 own = weight[output, : features.shape[1]]
-                yield [Viewed(Symmetry(), LayerPass.at_head(features, own, outputs[:, output]))]
+                yield [Viewed(Symmetry(), LayerPass.at_head(features, own, outputs[:, output], silent[:, output]))]
             return
         part = known_layer(self.module, layer)
         views = self.module.symmetries or (Symmetry(),)
@@ -243,7 +244,8 @@ class AnyNet:
         """Yield the pass at `layer`; None: at the activation that is averaged, or the last one there is."""
         call = self._head_call(x) if layer is None else None
         if call is not None:
-            yield [Viewed(Symmetry(), LayerPass.at_head(call.features, call.weight[0], call.output))]
+            silent = call.bias.expand(len(x)).to(call.output)
+            yield [Viewed(Symmetry(), LayerPass.at_head(call.features, call.weight[0], call.output, silent))]
             return
         name = layer or self._last_layer(x)
         own = run_layer(lambda seen: self.raw(seen, None)[:, 0], known_layer(self.module, name), x.clone(), name=name)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["REFERENCES", "Run", "open_run", "write_manifest"]
+__all__ = ["Run", "open_run", "write_manifest"]
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +14,15 @@ from typing import Any, overload
 
 import numpy as np
 import torch
+from jaxtyping import Float32
+from numpy.typing import NDArray
 
 from ram.axes import Axis
 from ram.data.dataset import Dataset, Sample
 from ram.data.units import convert
 from ram.errors import ConfigError, DataError, explained, nearest
 from ram.maps.explain import explain_regressor
+from ram.maps.methods import Method, method_called
 from ram.maps.regression_map import RegressionMap, load_maps, save_maps
 from ram.models.regressor import Regressor
 from ram.runs.config import Experiment, load_experiment
@@ -27,10 +30,11 @@ from ram.runs.measured import measured_targets
 from ram.runs.net import NetSpec, load_net
 from ram.runs.opening import open_data
 from ram.runs.predictions import Predictions
-from ram.runs.references import MEAN_DESIGN, MEAN_MAP, reference_maps
+from ram.runs.comparable import over_space, unit_factors
+from ram.runs.explaining import Wish, default_reference, no_choice, require_reference
+from ram.runs.references import MEAN_MAP, reference_maps
 from ram.storage.atomic import write_json
 
-REFERENCES = (MEAN_MAP, MEAN_DESIGN, "baseline")
 _BATCH = 128
 Reference = str | Sample | np.ndarray
 
@@ -160,18 +164,44 @@ class Run:
 
     @overload
     def explain(  # type: ignore[overload-overlap]  # a str is a Sequence[str]; the first wins
-        self, data: Dataset, *, target: str, reference: Reference = "train-mean"
+        self,
+        data: Dataset,
+        *,
+        target: str,
+        reference: Reference | None = None,
+        method: str = "ram",
+        layer: str | None = None,
+        channel: str | None = None,
+        regions: NDArray[np.integer[Any]] | None = None,
+        options: Mapping[str, int | float] | None = None,
+        seed: int = 0,
     ) -> RegressionMap: ...
     @overload
     def explain(
-        self, data: Dataset, *, target: Sequence[str] | None = None, reference: Reference = "train-mean"
+        self,
+        data: Dataset,
+        *,
+        target: Sequence[str] | None = None,
+        reference: Reference | None = None,
+        method: str = "ram",
+        layer: str | None = None,
+        channel: str | None = None,
+        regions: NDArray[np.integer[Any]] | None = None,
+        options: Mapping[str, int | float] | None = None,
+        seed: int = 0,
     ) -> dict[str, RegressionMap]: ...
     def explain(
         self,
         data: Dataset,
         *,
         target: str | Sequence[str] | None = None,
-        reference: Reference = "train-mean",
+        reference: Reference | None = None,
+        method: str = "ram",
+        layer: str | None = None,
+        channel: str | None = None,
+        regions: NDArray[np.integer[Any]] | None = None,
+        options: Mapping[str, int | float] | None = None,
+        seed: int = 0,
     ) -> RegressionMap | dict[str, RegressionMap]:
         """Return which regions drive the predictions for `data`, in the target's unit.
 
@@ -182,30 +212,32 @@ class Run:
         target
             A name gives one map; several names, or None for all, a dictionary of maps by name.
         reference
-            ``"train-mean"``: against the mean map of the training part; ``"train-mean-design"``: against the
-            map of the mean training input; ``"baseline"``: the net's own zero; or a sample, or an input of shape
-            (channel, *space).
+            ``"train-mean"``, exact RAM's default: against the mean map of the training part;
+            ``"train-mean-design"``, other methods' default: against the mean training input; ``"baseline"``: the
+            net's own zero; or a sample, or an input of shape (channel, *space). Methods whose maps do not add up
+            and look at no input of reference have none.
+        method, layer, options, seed
+            As for `ram.explain`.
+        channel
+            Name of the input channel that a map of the input is of; the sum over all if not given.
+        regions
+            Shape (*space) or (sample, *space), codes, for methods that ask by region; the data set's own if it has
+            some.
 
         Raises
         ------
         ConfigError
-            For an unknown target or reference.
+            For an unknown target, reference, method, layer, channel or option.
         DataError
             Where `data` do not fit the net.
         """
         names = [target] if isinstance(target, str) else list(target or self.units)
         for name in names:
             if name not in self.units:
-                raise ConfigError(
-                    explained(
-                        where=str(self.path),
-                        what="a target",
-                        allowed=f"one of {', '.join(self.units)}",
-                        got=name,
-                        next_step=nearest(name, self.units),
-                    )
-                )
-        against, parameters, called = self._reference(reference, data)
+                raise ConfigError(no_choice(str(self.path), "a target", name, self.units))
+        wish = Wish(method, layer, channel, regions, options, seed)
+        known, whole = method_called(method), wish.regions_for(data)
+        against, parameters, called = self._reference(reference, data, known)
         maps = explain_regressor(
             self.regressor,
             self._inputs(data),
@@ -217,6 +249,7 @@ class Run:
             input_axes=self.spec.axes,
             ids=data.ids,
             batch_size=_BATCH,
+            **wish.given(self.spec.channels, regions=whole, where=str(self.path)),
         )
         return maps[target] if isinstance(target, str) else maps
 
@@ -240,23 +273,35 @@ class Run:
         batches = ((self._inputs(part), part.parameter_array(self._parameter_names)) for part in slices)
         save_maps(self.path / "references.h5", reference_maps(explain, batches))
 
+    def mean_input(self) -> Float32[np.ndarray, "channel *space"]:
+        """Return the mean input of the training part, in the units that the net was trained on.
+
+        Raises
+        ------
+        DataError
+            Where the run's data are not at hand.
+        """
+        train = self.data().subset("train", split=self.config.data.split)
+        total = sum(self._inputs(train[rows]).sum(axis=0, dtype=np.float64) for rows in _batches(len(train)))
+        return np.asarray(total / len(train), dtype=np.float32)
+
     def _reference(
-        self, reference: Reference, data: Dataset
+        self, reference: Reference | None, data: Dataset, method: Method
     ) -> tuple[dict[str, RegressionMap] | np.ndarray | None, np.ndarray | None, str]:
         """Return maps by target or an input, the design parameters of an input, and what to call it."""
         if isinstance(reference, Sample):
-            x = (reference.x * _broadcast(_factors(data, self.spec), reference.x.ndim - 1)).astype(np.float32)
+            x = (reference.x * over_space(unit_factors(data, self.spec), reference.x.ndim - 1)).astype(np.float32)
             parameters = [[reference.parameters[name] for name in self._parameter_names]]
             return x, np.array(parameters), reference.id
-        if not isinstance(reference, str):
+        if reference is not None and not isinstance(reference, str):
             return np.asarray(reference, dtype=np.float32), None, "an input"
-        if reference not in REFERENCES:
-            allowed = f"{', '.join(REFERENCES)}, a sample or an input"
-            near = nearest(reference, REFERENCES)
-            raise ConfigError(
-                explained(where=str(self.path), what="a reference", allowed=allowed, got=reference, next_step=near)
-            )
-        return (None if reference == "baseline" else self.reference_maps(reference)), None, reference
+        word = reference or default_reference(method)
+        require_reference(word, method, where=str(self.path))
+        if word == "baseline":
+            return None, None, "" if method.kind == "input" else word
+        if method.name == "ram":
+            return self.reference_maps(word), None, word
+        return self.mean_input(), None, word
 
     @property
     def _parameter_names(self) -> list[str]:
@@ -264,9 +309,9 @@ class Run:
 
     def _inputs(self, data: Dataset) -> np.ndarray:
         """Return inputs in the units that the net was trained on, shape (sample, channel, *space), float32."""
-        factors = _factors(data, self.spec)
+        factors = unit_factors(data, self.spec)
         x = data.x()
-        return x if (factors == 1).all() else (x * _broadcast(factors, len(data.axes))).astype(np.float32)
+        return x if (factors == 1).all() else (x * over_space(factors, len(data.axes))).astype(np.float32)
 
     def _json(self, name: str) -> Any:
         path = self.path / name
@@ -325,51 +370,3 @@ def _check_finite(values: np.ndarray, data: Dataset) -> None:
                 next_step="Look for values that are not finite in these inputs",
             )
         )
-
-
-def _factors(data: Dataset, spec: NetSpec) -> np.ndarray:
-    """Return what the inputs of `data` are multiplied with to be in the net's units, shape (channel,).
-
-    Raises
-    ------
-    DataError
-        Where channels or axes are not those that the net was trained on.
-    """
-    if list(data.channels) != list(spec.channels):
-        raise DataError(
-            explained(
-                where=str(data.path),
-                what="the channels",
-                allowed=", ".join(spec.channels),
-                got=", ".join(data.channels),
-                next_step="Give a file made like the one the net was trained on",
-            )
-        )
-    for mine, other in zip(spec.axes, data.axes, strict=False):
-        if mine.unit != other.unit or not np.allclose(mine.centres[:2], other.centres[:2], rtol=1e-6, atol=1e-9):
-            raise DataError(
-                explained(
-                    where=f"{data.path}:/{other.name}",
-                    what="the axis",
-                    allowed=_axis_text(mine),
-                    got=_axis_text(other),
-                    next_step="Resample the inputs to the grid the net was trained on",
-                )
-            )
-    return np.array([_factor(data, name, unit) for name, unit in spec.channels.items()])
-
-
-def _factor(data: Dataset, channel: str, unit: str) -> float:
-    try:
-        return float(convert(np.ones(1), unit=data.channels[channel], to=unit)[0])
-    except DataError as error:
-        raise DataError(f"{data.path}:/inputs channel {channel}: {error}") from None
-
-
-def _broadcast(factors: np.ndarray, ndim: int) -> np.ndarray:
-    return factors.reshape(-1, *[1] * ndim)  # (channel, 1, ...)
-
-
-def _axis_text(axis: Axis) -> str:
-    step = axis.centres[1] - axis.centres[0] if axis.size > 1 else float("nan")
-    return f"{axis.name} from {axis.centres[0]:g} {axis.unit} in steps of {step:g}"
