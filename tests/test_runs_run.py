@@ -242,7 +242,10 @@ def test_regions_are_those_of_the_data(run, test_part):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"method": "grad-ram", "reference": "train-mean"}, "kept for ram alone; train-mean-design asks the same"),
+        (
+            {"method": "grad-ram", "reference": "train-mean"},
+            "for method ram on its own cells only; train-mean-design",
+        ),
         ({"method": "gradient", "channel": "thicknes"}, "a channel must be one of .* Did you mean 'thickness'"),
         ({"method": "rum"}, "method must be one of ram.* Did you mean 'ram'"),
         ({"method": "grad-cam", "reference": "train-mean-design"}, "reference must be left out"),
@@ -251,3 +254,11 @@ def test_regions_are_those_of_the_data(run, test_part):
 def test_what_a_method_cannot_do_is_named(run, test_part, given, message):
     with pytest.raises(ConfigError, match=message):
         run.explain(test_part, target="umbrella", **given)
+
+
+def test_a_finer_map_of_a_run(run, test_part):
+    fine = run.explain(test_part, target="umbrella", resolution=2)
+    coarse = run.explain(test_part, target="umbrella", reference="train-mean-design")
+    assert fine.reference == "train-mean-design"
+    assert fine.contributions.shape[1] > coarse.contributions.shape[1]
+    np.testing.assert_allclose(fine.total, coarse.total, rtol=1e-6, atol=tolerance(coarse))

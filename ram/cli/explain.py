@@ -37,6 +37,7 @@ def explain(
     channel: Annotated[
         str | None, typer.Option(metavar="NAME", help="For methods of the input; all if not said.")
     ] = None,
+    resolution: Annotated[int, typer.Option(help="How many times finer than the net's own cells.")] = 1,
     options: Annotated[
         list[str] | None, typer.Option("--option", metavar="NAME=NUMBER", help="Of the method. May be repeated.")
     ] = None,
@@ -61,6 +62,7 @@ def explain(
         layer=layer,
         channel=channel,
         options=numbers_in(options or ()),
+        resolution=resolution,
     )
     kept = {str(key): Path(path) for key, path in (("maps", output), ("pictures", pictures)) if path}
     if output:

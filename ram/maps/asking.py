@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["Wish", "answer", "background_of", "place", "require_fitting"]
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -41,6 +41,8 @@ class Wish:
         Shape (batch, *space) or (*space): codes, for methods that ask by region.
     channel
         Which input channel a map of the input is of; None for the sum over all.
+    resolution
+        How many times finer than the net's own cells the map is, along every axis; exact RAM alone.
     seed
         Of what is drawn at random.
     batch_size
@@ -53,6 +55,7 @@ class Wish:
     background: Inputs | None = None
     regions: NDArray[np.integer[Any]] | None = None
     channel: int | None = None
+    resolution: int = 1
     seed: int = 0
     batch_size: int = 64
 
@@ -76,6 +79,11 @@ def require_fitting(wish: Wish, x: Any) -> None:
     ):
         if given is not None and not wanted:
             _refuse(method, name, "left out", "one given")
+    resolution: object = wish.resolution  # a caller may not have asked a type checker
+    whole = isinstance(resolution, int) and resolution >= 1
+    if not whole or (wish.resolution > 1 and method.name != "ram"):
+        step = "Methods of a layer get finer at an earlier layer; those of the input are as fine as it" * whole
+        _refuse(method, "resolution", "1" if whole else "a whole number, 1 or more", wish.resolution, step)
     if wish.channel is not None and not 0 <= wish.channel < channels:
         _refuse(method, "channel", f"0 to {channels - 1}", wish.channel)
     if method.grade == "sensitivity" and wish.channel is None and channels > 1:
@@ -115,12 +123,13 @@ def answer(net: Explained, x: Inputs, parameters: Tensor | None, wish: Wish, *, 
     """Return what the method finds for one batch; `rows` says which of all samples it is."""
     method = wish.method
     if method.kind == "head":
-        return net.answer(x, parameters)
+        found = net.answer(x, parameters)
+        return found if wish.resolution == 1 else replace(found, finer=net.finer(x, times=wish.resolution))
     assert method.run is not None
     if method.kind == "layer":
         shown = {} if wish.background is None else {"background": wish.background[:1]}
-        found: Answer = method.run(net, x, parameters, layer=wish.layer, **shown)
-        return found
+        mapped: Answer = method.run(net, x, parameters, layer=wish.layer, **shown)
+        return mapped
     return _of_input(net, x, parameters, wish, rows=rows)
 
 

@@ -23,6 +23,8 @@ from ram.maps.inputs import axes_of, own_copy, require_finite, require_inputs
 from ram.maps.methods import Method, method_called, options_for
 from ram.maps.nets import Answer, AnyNet, Explained, RegressorNet, Target
 from ram.maps.regression_map import RegressionMap
+from ram.maps.resolution import keeping_totals
+from ram.models.finer import finer_cells
 from ram.models.geometry import CellGeometry, cell_axes, receptive_fields
 from ram.models.regressor import Regressor
 
@@ -52,6 +54,7 @@ def explain(
     channel: int | None = None,
     channel_unit: str = "1",
     options: Mapping[str, int | float] | None = None,
+    resolution: int = 1,
     seed: int = 0,
     batch_size: int | None = 64,
 ) -> RegressionMap:
@@ -94,6 +97,11 @@ def explain(
         gradient is in `unit` per `channel_unit`.
     options
         The method's own numbers, such as ``{"steps": 128}``; see ``ram.METHODS[method].options``.
+    resolution
+        How many times finer than the net's own cells the map shall be, along every axis, for ``"ram"``: strides of
+        the last stages are removed and what follows is dilated, on the same weights. The cells that the net has
+        keep their values but for a correction, even within each, that keeps each one's total;
+        ``RegressionMap.correction`` says how large it was. Costs up to `resolution` ^ axes of a pass.
     seed
         Of what a method draws at random.
     batch_size
@@ -117,7 +125,9 @@ def explain(
     >>> maps.contributions, maps.baseline, maps.prediction
     (array([[1., 3.]]), array([1.]), array([5.]))
     """
-    wish = _wish(method, layer=layer, regions=regions, channel=channel, options=options, seed=seed)
+    wish = _wish(
+        method, layer=layer, regions=regions, channel=channel, options=options, resolution=resolution, seed=seed
+    )
     asked = _net(net, Target(target or f"output {output}", unit, target_mean, target_scale, target_log), output, layer)
     (name,) = (one.name for one in asked.targets)
     call = _Call(asked, replace(wish, batch_size=batch_size or len(x)), axes, channel_unit)
@@ -141,6 +151,7 @@ def explain_regressor(
     channel: int | None = None,
     channel_unit: str = "1",
     options: Mapping[str, int | float] | None = None,
+    resolution: int = 1,
     seed: int = 0,
     batch_size: int | None = 64,
 ) -> dict[str, RegressionMap]:
@@ -160,7 +171,7 @@ def explain_regressor(
         Shape (1, parameter): those of a reference given as an input; the training mean if not given.
     reference_name
         What the maps are said to be against.
-    method, layer, input_axes, ids, regions, channel, channel_unit, options, seed, batch_size
+    method, layer, input_axes, ids, regions, channel, channel_unit, options, resolution, seed, batch_size
         As for `explain`.
 
     Raises
@@ -174,7 +185,9 @@ def explain_regressor(
     for name in names:
         if name not in regressor.target_names:
             raise ConfigError(_no_choice("targets", name, regressor.target_names))
-    wish = _wish(method, layer=layer, regions=regions, channel=channel, options=options, seed=seed)
+    wish = _wish(
+        method, layer=layer, regions=regions, channel=channel, options=options, resolution=resolution, seed=seed
+    )
     asked = RegressorNet(regressor, names)
     call = _Call(asked, replace(wish, batch_size=batch_size or len(x)), input_axes, channel_unit)
     return call.against(
@@ -257,7 +270,17 @@ class _Call:
             found = Answer.joined(parts)
             shape = found.contributions.shape[2:]
             cells = place(net, lambda: own_copy(x[:1], like=like), self.wish, size=x.shape[1:], shape=shape)
-        return self._named(found, _placed(cells, input_axes), input_axes, tuple(map(str, ids)), reference)
+        placed, correction = _placed(cells, input_axes), None
+        if found.finer is not None:
+            counts, times = found.finer.shape[2:], self.wish.resolution
+            finer = tuple(finer_cells(one, times=times, count=n) for one, n in zip(cells, counts, strict=True))
+            fine = _Place(cell_axes(finer, input_axes), placed.receptive_field)
+            maps, correction = keeping_totals(found.finer, fine.axes, found.contributions, placed.axes)
+            placed, found = fine, replace(found, contributions=maps)
+        named = self._named(found, placed, input_axes, tuple(map(str, ids)), reference)
+        if correction is None:
+            return named
+        return {name: replace(one, correction=correction[:, n]) for n, (name, one) in enumerate(named.items())}
 
     def _named(
         self, found: Answer, place: _Place, axes: tuple[Axis, ...], ids: tuple[str, ...], reference: str

@@ -92,6 +92,8 @@ def _write(group: h5py.Group, one: RegressionMap) -> None:
     _array(group, "baseline", one.baseline, ["map"], one.unit)
     _array(group, "prediction", one.prediction, ["map"], one.unit)
     _array(group, "ids", _texts(one.ids), ["map"])
+    if one.correction.size:
+        _array(group, "correction", one.correction, ["map"], "1")
     if one.parameter_names:
         _scale(group, "parameter", _texts(one.parameter_names))
         _array(group, "parameter_contributions", one.parameter_contributions, ["map", "parameter"], unit)
@@ -113,6 +115,7 @@ def _read(group: h5py.Group) -> dict[str, Any]:
         parameter_names=parameters,
         ids=tuple(group["ids"].asstr()[()]),
         log=bool(group.attrs["log"]),
+        correction=group["correction"][()] if "correction" in group else np.empty(0),
         map_unit=read_text(group, "map_unit"),
         receptive_field=tuple(map(float, group.attrs.get("receptive_field", ()))),
         **{name: read_text(group, name) for name in ("target", "unit", "grade", "method", "reference")},

@@ -7,7 +7,7 @@ matter, nor do dropout or several linear units in a row without an activation be
 
 from __future__ import annotations
 
-__all__ = ["Head", "HeadCall", "find_head", "output_of", "ran_another_way", "run_head"]
+__all__ = ["Head", "HeadCall", "features_at", "find_head", "output_of", "ran_another_way", "run_head"]
 
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -151,6 +151,41 @@ def run_head(net: nn.Module, x: Float[Tensor, "batch channel *space"], head: Hea
         raise ModelError(ran_another_way(net))
     scale = features[0, 0].numel() if head.summed else 1
     return HeadCall(features, weight * scale, bias, y)
+
+
+class _Reached(Exception):  # noqa: N818 - no error
+    """The forward pass has got as far as was wanted."""
+
+    def __init__(self, result: Tensor) -> None:
+        super().__init__()
+        self.result = result
+
+
+class _StopAt(TorchFunctionMode):
+    """End a forward pass at one of its calls."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._left = number
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if self._left == 0:
+            raise _Reached(result)
+        self._left -= 1
+        return result
+
+
+def features_at(net: nn.Module, x: Float[Tensor, "batch channel *space"], head: Head) -> Tensor:
+    """Return the feature maps of `x` alone: what follows them in the net is not run."""
+    try:
+        with _StopAt(head.activation):
+            net(x)
+    except _Reached as reached:
+        return reached.result
+    raise ModelError(ran_another_way(net))
 
 
 def _folded(units: Sequence[_Linear], column: int) -> tuple[Tensor, Tensor]:

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from ram.errors import ModelError
 from ram.maps.activation import contributions, parameter_contributions
-from ram.maps.heads import Head, HeadCall, find_head, output_of, ran_another_way, run_head
+from ram.maps.heads import Head, HeadCall, features_at, find_head, output_of, ran_another_way, run_head
 from ram.maps.inputs import first_weight
 from ram.maps.layers import LayerPass, known_layer, last_layer, run_layer
+from ram.models.finer import finer_features
 from ram.models.geometry import CellGeometry, trace_cells
 from ram.models.regressor import Regressor
 from ram.models.symmetry import Symmetry
@@ -59,23 +60,28 @@ class Answer:
         Shape (batch, target, parameter).
     baseline, prediction
         Shape (batch, target); the prediction is what the net itself answers.
+    finer
+        Shape (batch, target, *finer cells): ``s W A`` on a finer grid, where it was asked for.
     """
 
     contributions: NDArray[np.float64]
     parameters: NDArray[np.float64]
     baseline: NDArray[np.float64]
     prediction: NDArray[np.float64]
+    finer: NDArray[np.float64] | None = None
 
     @classmethod
     def joined(cls, parts: Sequence[Answer]) -> Answer:
         """Return the answer to all batches in a row."""
         if len(parts) == 1:
             return parts[0]
+        finer = [part.finer for part in parts if part.finer is not None]
         return cls(
             np.concatenate([part.contributions for part in parts]),
             np.concatenate([part.parameters for part in parts]),
             np.concatenate([part.baseline for part in parts]),
             np.concatenate([part.prediction for part in parts]),
+            np.concatenate(finer) if finer else None,
         )
 
 
@@ -129,6 +135,18 @@ class RegressorNet:
             return np.empty((batch, len(weight), 0))
         own = self.module.standardised_parameters(parameters, like=self.module.target_mean.new_empty(batch))
         return parameter_contributions(_numbers(own), _numbers(weight[:, -own.shape[1] :]), scale=self._scale)
+
+    def finer(self, x: Inputs, *, times: int) -> NDArray[np.float64]:
+        """Return ``s W A`` on a grid finer `times` over, shape (batch, target, *finer cells)."""
+        net = self.module
+        weight = net.head.weight if self._every else net.head.weight[self._outputs]
+        total: NDArray[np.float64] | float = 0.0
+        views = net.symmetries or (Symmetry(),)
+        with net.single_view():
+            for view in views:
+                features = view.undo(finer_features(net.features, view.apply(x), times=times))
+                total = total + _worth(features, weight[:, : features.shape[1]], self._scale)
+        return np.asarray(total / len(views))
 
     def raw(self, x: Inputs, parameters: Tensor | None) -> Float[Tensor, "batch target"]:
         """Return the outputs asked for before they get their unit; gradients pass through."""
@@ -227,6 +245,14 @@ class AnyNet:
             known[key] = trace_cells(lambda one: run_head(self.module, one, head, output=self._output).features, x)
         return known[key]
 
+    def finer(self, x: Inputs, *, times: int) -> NDArray[np.float64]:
+        """Return ``scale W A`` on a grid finer `times` over, shape (batch, 1, *finer cells)."""
+        head = self._head(x)
+        weight = run_head(self.module, x[:1].clone(), head, output=self._output).weight
+        features = finer_features(lambda one: features_at(self.module, one, head), x.clone(), times=times)
+        # A head that sums instead of averaging has its number of cells in the weight already.
+        return _worth(features, weight, self.scale)
+
     def raw(self, x: Inputs, parameters: Tensor | None) -> Float[Tensor, "batch target"]:  # noqa: ARG002
         """Return the output asked for before it gets its unit; gradients pass through."""
         return output_of(self.module(x), self._output)[:, None]
@@ -316,6 +342,11 @@ class AnyNet:
 
 
 Explained = RegressorNet | AnyNet
+
+
+def _worth(features: Tensor, weight: Tensor, scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what each cell would contribute if it were the only one."""
+    return contributions(features, weight, scale=scale * features[0, 0].numel())
 
 
 def _cells_of_layer(

@@ -77,6 +77,9 @@ class RegressionMap:
         The net regresses the logarithm: ``prediction = baseline * product of factors``.
     receptive_field
         How much of the input a cell sees along each axis, in the axis' unit; NaN where that is not known.
+    correction
+        Shape (batch,), or empty for maps on the net's own cells: how much of a finer map, as a share of its absolute
+        contributions, was needed to keep the total of each of the net's own cells.
     map_unit
         Unit of the contributions where it is not that of the target: ``"Hz/mm"`` for a sensitivity, ``"1"`` for a
         relative map.
@@ -103,13 +106,14 @@ class RegressionMap:
     log: bool = False
     receptive_field: tuple[float, ...] = ()
     map_unit: str = ""
+    correction: Float[np.ndarray, " batch_or_none"] = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         batch = len(self.contributions)
         object.__setattr__(self, "map_unit", self.map_unit or self.unit)
         if not self.parameter_names:
             object.__setattr__(self, "parameter_contributions", np.empty((batch, 0)))
-        for name in ("contributions", "parameter_contributions", "baseline", "prediction"):
+        for name in ("contributions", "parameter_contributions", "baseline", "prediction", "correction"):
             object.__setattr__(self, name, _frozen(getattr(self, name)))
         object.__setattr__(self, "ids", tuple(map(str, self.ids if len(self.ids) else range(batch))))
         for name in ("axes", "input_axes", "parameter_names", "receptive_field"):
@@ -125,6 +129,8 @@ class RegressionMap:
         _require("baseline", self.baseline.shape, (batch,))
         _require("prediction", self.prediction.shape, (batch,))
         _require("ids", len(self.ids), batch)
+        if self.correction.size:
+            _require("correction", self.correction.shape, (batch,))
         if self.grade not in GRADES:
             allowed = f"one of {', '.join(GRADES)}"
             raise DataError(explained(where="RegressionMap", what="the grade", allowed=allowed, got=self.grade))
@@ -145,6 +151,7 @@ class RegressionMap:
             baseline=self.baseline[chosen],
             prediction=self.prediction[chosen],
             ids=tuple(self.ids[row] for row in chosen),
+            correction=self.correction[chosen] if self.correction.size else self.correction,
         )
 
     def __repr__(self) -> str:
@@ -309,6 +316,7 @@ class RegressionMap:
             baseline=self._in_unit(self._additive(self.baseline).mean(keepdims=True)),
             prediction=self._in_unit(self._additive(self.prediction).mean(keepdims=True)),
             ids=(name or f"mean of {len(self)} samples",),
+            correction=self.correction.mean(keepdims=True) if self.correction.size else self.correction,
         )
 
     def _additive(self, values: Array) -> Array:

@@ -28,6 +28,7 @@ class Wish:
     channel: str | None
     regions: NDArray[np.integer[Any]] | None
     options: Mapping[str, int | float] | None
+    resolution: int
     seed: int
 
     def regions_for(self, data: Dataset) -> NDArray[np.integer[Any]] | None:
@@ -57,20 +58,19 @@ class Wish:
             "channel_unit": "1" if name is None else channels[name],
             "regions": regions,
             "options": self.options,
+            "resolution": self.resolution,
             "seed": self.seed,
         }
 
 
 def default_reference(method: Method) -> str:
-    """Return what the maps of a method are held against where nothing is said."""
-    if method.name == "ram":
-        return MEAN_MAP
+    """Return what the maps of a method are held against where nothing is said and no mean map is kept."""
     looks = method.kind == "input" or method.name == "score-cam"
     return MEAN_DESIGN if looks or method.adds_up else "baseline"
 
 
-def require_reference(word: str, method: Method, *, where: str) -> None:
-    """Refuse a word that names no reference, or one that the method cannot have.
+def require_reference(word: str, *, kept: bool, where: str) -> None:
+    """Refuse a word that names no reference, or a mean map where none is kept.
 
     Raises
     ------
@@ -81,9 +81,9 @@ def require_reference(word: str, method: Method, *, where: str) -> None:
         near = nearest(word, REFERENCES)
         allowed = f"{', '.join(REFERENCES)}, a sample or an input"
         raise ConfigError(explained(where=where, what="a reference", allowed=allowed, got=word, next_step=near))
-    if word == MEAN_MAP and method.name != "ram":
-        allowed = f"{MEAN_DESIGN}, baseline, a sample or an input for method {method.name}"
-        step = f"The mean map of the training part is kept for ram alone; {MEAN_DESIGN} asks the same question"
+    if word == MEAN_MAP and not kept:
+        allowed = f"{MEAN_DESIGN}, baseline, a sample or an input"
+        step = f"A mean map is kept for method ram on its own cells only; {MEAN_DESIGN} asks the same question"
         raise ConfigError(explained(where=where, what="a reference", allowed=allowed, got=word, next_step=step))
 
 

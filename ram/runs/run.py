@@ -174,6 +174,7 @@ class Run:
         channel: str | None = None,
         regions: NDArray[np.integer[Any]] | None = None,
         options: Mapping[str, int | float] | None = None,
+        resolution: int = 1,
         seed: int = 0,
     ) -> RegressionMap: ...
     @overload
@@ -188,6 +189,7 @@ class Run:
         channel: str | None = None,
         regions: NDArray[np.integer[Any]] | None = None,
         options: Mapping[str, int | float] | None = None,
+        resolution: int = 1,
         seed: int = 0,
     ) -> dict[str, RegressionMap]: ...
     def explain(
@@ -201,6 +203,7 @@ class Run:
         channel: str | None = None,
         regions: NDArray[np.integer[Any]] | None = None,
         options: Mapping[str, int | float] | None = None,
+        resolution: int = 1,
         seed: int = 0,
     ) -> RegressionMap | dict[str, RegressionMap]:
         """Return which regions drive the predictions for `data`, in the target's unit.
@@ -212,11 +215,11 @@ class Run:
         target
             A name gives one map; several names, or None for all, a dictionary of maps by name.
         reference
-            ``"train-mean"``, exact RAM's default: against the mean map of the training part;
-            ``"train-mean-design"``, other methods' default: against the mean training input; ``"baseline"``: the
+            ``"train-mean"``, the default of exact RAM on the net's own cells: against the mean map of the training
+            part; ``"train-mean-design"``, the default else: against the mean training input; ``"baseline"``: the
             net's own zero; or a sample, or an input of shape (channel, *space). Methods whose maps do not add up
             and look at no input of reference have none.
-        method, layer, options, seed
+        method, layer, options, resolution, seed
             As for `ram.explain`.
         channel
             Name of the input channel that a map of the input is of; the sum over all if not given.
@@ -235,9 +238,9 @@ class Run:
         for name in names:
             if name not in self.units:
                 raise ConfigError(no_choice(str(self.path), "a target", name, self.units))
-        wish = Wish(method, layer, channel, regions, options, seed)
+        wish = Wish(method, layer, channel, regions, options, resolution, seed)
         known, whole = method_called(method), wish.regions_for(data)
-        against, parameters, called = self._reference(reference, data, known)
+        against, parameters, called = self._reference(reference, data, known, resolution)
         maps = explain_regressor(
             self.regressor,
             self._inputs(data),
@@ -286,7 +289,7 @@ class Run:
         return np.asarray(total / len(train), dtype=np.float32)
 
     def _reference(
-        self, reference: Reference | None, data: Dataset, method: Method
+        self, reference: Reference | None, data: Dataset, method: Method, resolution: int
     ) -> tuple[dict[str, RegressionMap] | np.ndarray | None, np.ndarray | None, str]:
         """Return maps by target or an input, the design parameters of an input, and what to call it."""
         if isinstance(reference, Sample):
@@ -295,11 +298,12 @@ class Run:
             return x, np.array(parameters), reference.id
         if reference is not None and not isinstance(reference, str):
             return np.asarray(reference, dtype=np.float32), None, "an input"
-        word = reference or default_reference(method)
-        require_reference(word, method, where=str(self.path))
+        kept = method.name == "ram" and resolution == 1  # what references.h5 has maps of
+        word = reference or (MEAN_MAP if kept else default_reference(method))
+        require_reference(word, kept=kept, where=str(self.path))
         if word == "baseline":
             return None, None, "" if method.kind == "input" else word
-        if method.name == "ram":
+        if kept:
             return self.reference_maps(word), None, word
         return self.mean_input(), None, word
 
