@@ -70,7 +70,7 @@ docs: .venv/installed-docs  ## The pages in build/site.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 numbers: .venv/installed  ## Write the results of experiments/*.json into README.md.
-	$(BIN)/python docs/numbers.py
+	$(BIN)/python docs/results.py
 
 lock: .venv/installed-dev .venv/installed-docs  ## Pin the versions that are installed now.
 	$(BIN)/python docs/lock.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import shutil
@@ -101,3 +102,16 @@ def test_make_targets_of_the_pages_exist(page: str) -> None:
 
 def test_readme_is_one_screen() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 100
+
+
+def test_the_table_of_methods_is_current() -> None:
+    specification = importlib.util.spec_from_file_location("docs_results", ROOT / "docs/results.py")
+    assert specification is not None
+    assert specification.loader is not None
+    results = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(results)
+    page = (ROOT / "docs/methods.md").read_text(encoding="utf-8")
+    written = results.with_numbers(
+        page, [results.table_of_methods()], begin=results.METHODS_BEGIN, end=results.METHODS_END
+    )
+    assert written == page, "run make numbers"

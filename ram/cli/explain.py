@@ -86,7 +86,7 @@ def methods(*, as_json: AsJson = False) -> None:
     if as_json:
         rows = [
             {"method": one.name, "grade": one.grade, "of": one.kind, "options": dict(one.options), "what": one.summary,
-             "paper": one.paper}
+             "cost": one.cost, "paper": one.paper}
             for one in METHODS.values()
         ]  # fmt: skip
         say_json({"methods": rows, "grades": dict(GRADES)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ablation_cam", "from_gradient", "score_cam"]
+__all__ = ["Formula", "ablation_cam", "from_gradient", "score_cam"]
 
 from collections.abc import Callable
 from functools import partial

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from ram.errors import ConfigError, explained, nearest
 from ram.maps import cams, input_methods
-from ram.maps.layer_methods import ablation_cam, from_gradient, score_cam
+from ram.maps.layer_methods import Formula, ablation_cam, from_gradient, score_cam
 from ram.maps.regression_map import ADDING
 
 Number = int | float
+Run = Callable[[input_methods.Asked], Tensor]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,9 @@ class Method:
     grade
         How far its maps may be trusted, one of `ram.maps.regression_map.GRADES`.
     paper, summary
-        Source, and what it does in a line.
+        Source, and what it shows in a line.
+    cost
+        In forward passes; a pass with its gradient counts as three.
     kind
         ``"head"``: the pooled feature maps; ``"layer"``: any layer; ``"input"``: the input's own grid.
     options
@@ -44,6 +47,7 @@ class Method:
     grade: str
     paper: str
     summary: str
+    cost: str
     kind: str = "head"
     options: Mapping[str, Number] = field(default_factory=dict)
     run: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
@@ -54,16 +58,13 @@ class Method:
         return self.grade in ADDING
 
 
-def _of_gradient(
-    name: str, grade: str, paper: str, summary: str, formula: Callable[[Tensor, Tensor], Tensor]
-) -> Method:
-    return Method(name, grade, paper, summary, kind="layer", run=partial(from_gradient, formula=formula))
+def _of_gradient(name: str, grade: str, paper: str, summary: str, formula: Formula) -> Method:
+    cost = "1 pass at the pooled layer, 4 elsewhere"
+    return Method(name, grade, paper, summary, cost, kind="layer", run=partial(from_gradient, formula=formula))
 
 
-def _of_input(
-    name: str, grade: str, paper: str, summary: str, run: Callable[[input_methods.Asked], Tensor], **options: Number
-) -> Method:
-    return Method(name, grade, paper, summary, kind="input", options=options, run=run)
+def _of_input(name: str, grade: str, paper: str, summary: str, cost: str, *, run: Run, **options: Number) -> Method:
+    return Method(name, grade, paper, summary, cost, kind="input", options=options, run=run)
 
 
 _ALL = (
@@ -72,84 +73,162 @@ _ALL = (
         "exact",
         "Wang & Yang 2017, arXiv:1703.10757; Zhou et al. 2016, arXiv:1512.04150",
         "what each cell of the last feature map adds to the prediction; needs pooling and a linear unit",
+        "1 pass",
     ),
     _of_gradient(
-        "grad-ram", "first-order", "Selvaraju et al. 2017, arXiv:1610.02391, without the ReLU",
-        "features of a layer, weighed by their mean gradient; signed", cams.grad_ram,
+        "grad-ram",
+        "first-order",
+        "Selvaraju et al. 2017, arXiv:1610.02391, without the ReLU",
+        "features of a layer, weighed by their mean gradient; signed",
+        cams.grad_ram,
     ),
     _of_gradient(
-        "hirescam", "first-order", "Draelos & Carin 2020, arXiv:2011.08891",
-        "activation times gradient, cell by cell; signed", cams.hires_cam,
+        "hirescam",
+        "first-order",
+        "Draelos & Carin 2020, arXiv:2011.08891",
+        "activation times gradient, cell by cell; signed",
+        cams.hires_cam,
     ),
     _of_gradient(
-        "xgrad-cam", "first-order", "Fu et al. 2020, arXiv:2008.02312",
-        "features weighed so that they keep the sum of activation times gradient; signed", cams.xgrad_cam,
+        "xgrad-cam",
+        "first-order",
+        "Fu et al. 2020, arXiv:2008.02312",
+        "features weighed so that they keep the sum of activation times gradient; signed",
+        cams.xgrad_cam,
     ),
     Method(
-        "ablation-cam", "first-order", "Desai & Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360",
-        "features weighed by what the prediction loses without them; signed", kind="layer", run=ablation_cam,
+        "ablation-cam",
+        "first-order",
+        "Desai & Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360",
+        "features weighed by what the prediction loses without them; signed",
+        "1 pass at the pooled layer; else the rest of the net once a feature",
+        kind="layer",
+        run=ablation_cam,
     ),
     _of_gradient(
-        "grad-cam", "relative", "Selvaraju et al. 2017, arXiv:1610.02391",
-        "the published Grad-CAM, what lowers the prediction cut off", cams.grad_cam,
+        "grad-cam",
+        "relative",
+        "Selvaraju et al. 2017, arXiv:1610.02391",
+        "the published Grad-CAM, what lowers the prediction cut off",
+        cams.grad_cam,
     ),
     _of_gradient(
-        "grad-cam++", "relative", "Chattopadhay et al. 2018, arXiv:1710.11063",
-        "Grad-CAM with weights from powers of the gradient", cams.grad_cam_plus_plus,
+        "grad-cam++",
+        "relative",
+        "Chattopadhay et al. 2018, arXiv:1710.11063",
+        "Grad-CAM with weights from powers of the gradient",
+        cams.grad_cam_plus_plus,
     ),
     _of_gradient(
-        "layercam", "relative", "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943",
-        "activation times positive gradient, for early layers too", cams.layer_cam,
+        "layercam",
+        "relative",
+        "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943",
+        "activation times positive gradient, for early layers too",
+        cams.layer_cam,
     ),
     _of_gradient(
-        "eigen-cam", "relative", "Muhammad & Yeasin 2020, arXiv:2008.00299",
-        "what is active in a layer, whatever the prediction makes of it", cams.eigen_cam,
+        "eigen-cam",
+        "relative",
+        "Muhammad & Yeasin 2020, arXiv:2008.00299",
+        "what is active in a layer, whatever the prediction makes of it",
+        cams.eigen_cam,
     ),
     Method(
-        "score-cam", "relative", "Wang et al. 2020, arXiv:1910.01279, without the softmax",
-        "features weighed by what the prediction gains where they are; signed", kind="layer", run=score_cam,
+        "score-cam",
+        "relative",
+        "Wang et al. 2020, arXiv:1910.01279, without the softmax",
+        "features weighed by what the prediction gains where they are; signed",
+        "1 pass a feature",
+        kind="layer",
+        run=score_cam,
     ),
     _of_input(
-        "integrated-gradients", "complete", "Sundararajan et al. 2017, arXiv:1703.01365",
-        "the gradient, integrated on the way from the reference", input_methods.integrated_gradients, steps=32,
+        "integrated-gradients",
+        "complete",
+        "Sundararajan et al. 2017, arXiv:1703.01365",
+        "the gradient, integrated on the way from the reference",
+        "3 passes a step",
+        run=input_methods.integrated_gradients,
+        steps=32,
     ),
     _of_input(
-        "deeplift", "complete", "Shrikumar et al. 2017, arXiv:1704.02685",
-        "differences from the reference, passed back layer by layer", input_methods.deeplift,
+        "deeplift",
+        "complete",
+        "Shrikumar et al. 2017, arXiv:1704.02685",
+        "differences from the reference, passed back layer by layer",
+        "about 6 passes",
+        run=input_methods.deeplift,
     ),
     _of_input(
-        "gradient-shap", "complete", "Lundberg & Lee 2017, arXiv:1705.07874",
-        "the gradient at random places on the way from the references", input_methods.gradient_shap, samples=64,
+        "gradient-shap",
+        "complete",
+        "Lundberg & Lee 2017, arXiv:1705.07874",
+        "the gradient at random places on the way from the references",
+        "3 passes a sample",
+        run=input_methods.gradient_shap,
+        samples=64,
     ),
     _of_input(
-        "shapley-regions", "complete", "Castro, Gomez & Tejada 2009, doi:10.1016/j.cor.2008.04.004",
-        "each region's fair share of the difference from the reference", input_methods.shapley_regions, samples=25,
+        "shapley-regions",
+        "complete",
+        "Castro, Gomez & Tejada 2009, doi:10.1016/j.cor.2008.04.004",
+        "each region's fair share of the difference from the reference",
+        "1 pass a region and permutation",
+        run=input_methods.shapley_regions,
+        samples=25,
     ),
     _of_input(
-        "gradient-x-input", "first-order", "Shrikumar et al. 2016, arXiv:1605.01713",
-        "gradient times the difference from the reference", input_methods.gradient_x_input,
+        "gradient-x-input",
+        "first-order",
+        "Shrikumar et al. 2016, arXiv:1605.01713",
+        "gradient times the difference from the reference",
+        "3 passes",
+        run=input_methods.gradient_x_input,
     ),
     _of_input(
-        "gradient", "sensitivity", "Simonyan et al. 2014, arXiv:1312.6034",
-        "change of the target for a change of one input channel", input_methods.gradient,
+        "gradient",
+        "sensitivity",
+        "Simonyan et al. 2014, arXiv:1312.6034",
+        "change of the target for a change of one input channel",
+        "3 passes",
+        run=input_methods.gradient,
     ),
     _of_input(
-        "smoothgrad", "sensitivity", "Smilkov et al. 2017, arXiv:1706.03825",
-        "the mean gradient in a neighbourhood of the input", input_methods.smoothgrad, samples=25, noise=0.1,
+        "smoothgrad",
+        "sensitivity",
+        "Smilkov et al. 2017, arXiv:1706.03825",
+        "the mean gradient in a neighbourhood of the input",
+        "3 passes a sample",
+        run=input_methods.smoothgrad,
+        samples=25,
+        noise=0.1,
     ),
     _of_input(
-        "occlusion", "effect", "Zeiler & Fergus 2014, arXiv:1311.2901",
-        "what is lost where a window shows the reference", input_methods.occlusion, window=0.125,
+        "occlusion",
+        "effect",
+        "Zeiler & Fergus 2014, arXiv:1311.2901",
+        "what is lost where a window shows the reference",
+        "1 pass a window",
+        run=input_methods.occlusion,
+        window=0.125,
     ),
     _of_input(
-        "region-ablation", "effect", "Zeiler & Fergus 2014, arXiv:1311.2901",
-        "what is lost where a region shows the reference", input_methods.region_ablation,
+        "region-ablation",
+        "effect",
+        "Zeiler & Fergus 2014, arXiv:1311.2901",
+        "what is lost where a region shows the reference",
+        "1 pass a region",
+        run=input_methods.region_ablation,
     ),
     _of_input(
-        "guided-backprop", "relative", "Springenberg et al. 2015, arXiv:1412.6806",
-        "positive gradients only; fails the randomisation test (Adebayo et al. 2018)", input_methods.guided_backprop,
+        "guided-backprop",
+        "relative",
+        "Springenberg et al. 2015, arXiv:1412.6806",
+        "positive gradients only; fails the randomisation test (Adebayo et al. 2018)",
+        "3 passes",
+        run=input_methods.guided_backprop,
     ),
-)  # fmt: skip
+)
 
 METHODS: Mapping[str, Method] = MappingProxyType({method.name: method for method in _ALL})
 

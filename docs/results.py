@@ -1,6 +1,6 @@
-"""Keep a run's result beside its experiment, and write the results into README.md.
+"""Keep a run's result beside its experiment, and write the results into README.md and the methods into methods.md.
 
-``python docs/numbers.py keep runs/wheel experiments/wheel.json`` does the first, ``make numbers`` the second.
+``python docs/results.py keep runs/wheel experiments/wheel.json`` does the first, ``make numbers`` the second.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 
 BEGIN = "<!-- numbers: written by `make numbers` from experiments/*.json -->"
 END = "<!-- numbers end -->"
+METHODS_BEGIN = "<!-- methods: written by `make numbers` from ram.METHODS -->"
+METHODS_END = "<!-- methods end -->"
 
 
 def result_of(run: Path) -> dict[str, Any]:
@@ -47,14 +49,24 @@ def row_of(target: str, of: dict[str, Any]) -> str:
     )
 
 
-def with_numbers(readme: str, tables: list[str]) -> str:
+def table_of_methods() -> str:
+    """Return the Markdown table of all methods."""
+    import ram
+
+    rows = [
+        f"| `{one.name}` | {one.grade} | {one.summary} | {one.cost} | {one.paper} |\n" for one in ram.METHODS.values()
+    ]
+    return "\n| method | grade | what it shows | cost | source |\n|---|---|---|---|---|\n" + "".join(rows) + "\n"
+
+
+def with_numbers(readme: str, tables: list[str], *, begin: str = BEGIN, end: str = END) -> str:
     """Return `readme` with `tables` between the two marks."""
-    before, rest = readme.split(BEGIN)
-    return f"{before}{BEGIN}\n" + "\n".join(tables) + END + rest.split(END)[1]
+    before, rest = readme.split(begin)
+    return f"{before}{begin}\n" + "\n".join(tables) + end + rest.split(end)[1]
 
 
 def main(words: list[str]) -> None:
-    """Keep one result, or write all kept results into the README."""
+    """Keep one result, or write all kept results into the README and the methods into their page."""
     if words[:1] == ["keep"]:
         run, file = map(Path, words[1:])
         file.write_text(json.dumps(result_of(run), indent=2) + "\n", encoding="utf-8")
@@ -63,6 +75,9 @@ def main(words: list[str]) -> None:
     tables = [table_of(path.stem, json.loads(path.read_text(encoding="utf-8"))) for path in kept]
     readme = Path("README.md")
     readme.write_text(with_numbers(readme.read_text(encoding="utf-8"), tables), encoding="utf-8")
+    page = Path("docs/methods.md")
+    text = with_numbers(page.read_text(encoding="utf-8"), [table_of_methods()], begin=METHODS_BEGIN, end=METHODS_END)
+    page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
