@@ -7,13 +7,16 @@ __all__ = ["app"]
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ram.cli.importing import EPILOG, ManyValues, import_data
 from ram.cli.output import AsJson, say, say_json, say_table, terminal_width
 from ram.errors import ConfigError, explained
+
+if TYPE_CHECKING:
+    from ram.data.info import DatasetInfo, TreeInfo
 
 app = typer.Typer(no_args_is_help=True, help="Make data files and look into them.")
 app.command("import", cls=ManyValues, epilog=EPILOG)(import_data)
@@ -63,18 +66,33 @@ def say_options(folder: Path) -> None:
 
 @app.command(epilog="Example: ram data info wheel.h5")
 def info(
-    file: Annotated[Path, typer.Argument(help="A ram-dataset/1 file, or any other HDF5 file.")],
+    file: Annotated[Path, typer.Argument(help="A ram-dataset/1 file, any other HDF5 file, or an experiment (TOML).")],
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is in FILE: axes, units, targets, splits, truth; of any other HDF5 file its tree and what it offers."""
-    from ram.data.info import describe
+    """Say what is in FILE: axes, units, targets, splits, truth; of any other HDF5 file its tree and what it offers.
 
-    found = describe(file)
+    Of an experiment: what its data are, read by its mapping.
+    """
+    found = _info_of_experiment(file) if file.suffix == ".toml" else _info_of_file(file)
     if as_json:
         say_json(found.as_json())
     else:
         say(found.as_text(width=terminal_width()))
+
+
+def _info_of_file(file: Path) -> DatasetInfo | TreeInfo:
+    from ram.data.info import describe
+
+    return describe(file)
+
+
+def _info_of_experiment(file: Path) -> DatasetInfo:
+    from ram.data.info import describe_dataset
+    from ram.runs.config import load_experiment
+    from ram.runs.opening import open_data
+
+    return describe_dataset(open_data(load_experiment(file).data))
 
 
 def recipe_options(words: Sequence[str]) -> dict[str, str]:

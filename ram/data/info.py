@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DatasetInfo", "TreeInfo", "describe"]
+__all__ = ["DatasetInfo", "TreeInfo", "describe", "describe_dataset"]
 
 import os
 from collections import Counter
@@ -70,9 +70,14 @@ def describe(path: str | os.PathLike[str]) -> DatasetInfo | TreeInfo:
     """
     place = hdf5.check_is_hdf5(path)
     if hdf5.schema_of(place) == SCHEMA:
-        return DatasetInfo(_dataset(open_dataset(place)))
+        return describe_dataset(open_dataset(place))
     facts = guarded.survey(place)
     return TreeInfo(place, facts, find(facts, file=place.name))
+
+
+def describe_dataset(data: Dataset) -> DatasetInfo:
+    """Return what an opened data set holds, a mapped file's too."""
+    return DatasetInfo(_dataset(data))
 
 
 def _dataset(data: Dataset) -> dict[str, Any]:

@@ -103,11 +103,11 @@ class NetSpec:
         """Return all but the axes' cells and the targets' scaling, which are kept as tensors."""
         return {
             "model": self.model.model_dump(mode="json"),
-            "channels": dict(self.channels),
+            "channels": [list(pair) for pair in self.channels.items()],  # keys of JSON are sorted, these are not
             "axes": [{"name": a.name, "unit": a.unit, "long_name": a.long_name} for a in self.axes],
             "symmetries": list(self.symmetries),
             "targets": [{"name": t.name, "unit": t.unit, "log": t.log} for t in self.targets],
-            "parameters": dict(self.parameters),
+            "parameters": [list(pair) for pair in self.parameters.items()],
         }
 
 
@@ -186,11 +186,11 @@ def _spec(content: dict[str, Any], tensors: dict[str, Tensor]) -> NetSpec:
     )
     return NetSpec(
         model=ModelConfig.model_validate(content["model"]),
-        channels=content["channels"],
+        channels=dict(content["channels"]),
         axes=axes,
         symmetries=tuple(content["symmetries"]),
         targets=tuple(TargetScaling(**target) for target in content["targets"]),
-        parameters=content["parameters"],
+        parameters=dict(content["parameters"]),
     )
 
 

@@ -31,6 +31,6 @@ def open_data(section: DataConfig, path: str | Path | None = None, *, for_predic
     file = Path(path or section.file)
     if section.mapping is None:
         return open_dataset(file)
-    with hdf5.open_for_looking(file) as opened, hdf5.reading(file):
-        is_own = hdf5.read_text(opened, "schema") == SCHEMA
-    return open_dataset(file) if is_own else whole_of(MappedFile(file, section.mapping, for_prediction=for_prediction))
+    if hdf5.schema_of(hdf5.check_is_hdf5(file)) == SCHEMA:
+        return open_dataset(file)
+    return whole_of(MappedFile(file, section.mapping, for_prediction=for_prediction))

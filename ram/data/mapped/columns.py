@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Series", "numbers_along", "series_of", "texts_along"]
+__all__ = ["Series", "numbers_along", "optional_series_of", "series_of", "texts_along"]
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -63,13 +63,17 @@ def series_of(places: Places, path: str, inputs: Inputs, *, key: str) -> Series:
     DataError
         Nothing stands there for any record, or it is neither one value a record nor one for each moment of it.
     """
-    pattern = places.whole(path)
-    found = _found(places, pattern, inputs, key)
+    series = optional_series_of(places, path, inputs, key=key)
+    if series is None:
+        raise places.nothing(places.whole(path), key=key)
+    return series
+
+
+def optional_series_of(places: Places, path: str, inputs: Inputs, *, key: str) -> Series | None:
+    """Return what stands at `path` for the records, None where nothing does."""
+    found = _found(places, places.whole(path), inputs, key)
     if not any(one is not None for one in found):
-        places.matches(pattern, key=key)
-        raise places.refused(
-            pattern, key, what="the path", allowed="there for one record at least", got="nothing for any of them"
-        )
+        return None
     lengths = inputs.parts[0].recorded.lengths()
     if len(found) == 1 and inputs.parts[0].recorded.stacked:
         return _of_stacked(places, found[0], inputs, key)
@@ -168,7 +172,7 @@ def _found(places: Places, pattern: str, inputs: Inputs, key: str) -> tuple[Foun
             allowed = f"with at most {len(inputs.keys[0]) if inputs.keys else 0} stars, as the inputs' path"
             raise places.refused(pattern, key, what="the path", allowed=allowed, got=f"{stars}")
         return tuple(places.optional(_filled(pattern, words[:stars]), key=key) for words in inputs.keys)
-    found = places.find(pattern, key=key)
+    found = places.optional(pattern, key=key)
     if isinstance(found, Array) and h5py.check_ref_dtype(found.dtype) is not None and inputs.keys:
         return tuple(places.referenced(one, pattern, key=key) for one in found.read().T.ravel())
     return (found,)

@@ -15,16 +15,15 @@ from numpy.typing import NDArray
 
 from ram.axes import Axis
 from ram.data.head import Head
-from ram.data.mapped.columns import numbers_along, series_of
+from ram.data.mapped.columns import numbers_along, optional_series_of, series_of
 from ram.data.mapped.finding import find_inputs
 from ram.data.mapped.grids import Grid, cells_of, grids_of
 from ram.data.mapped.inputs import Inputs
 from ram.data.mapped.labels import Labels, labels_of
 from ram.data.mapped.places import Places
-from ram.data.mapped.settings import DataMapping, ValuePlace
+from ram.data.mapped.settings import DataMapping
 from ram.data.mapped.windows import Windows
 from ram.data.spec import DatasetSpec
-from ram.errors import DataError
 
 _SPLIT = "default"
 
@@ -117,25 +116,15 @@ def _columns(
     units: dict[str, dict[str, str]] = {"targets": {}, "parameters": {}, "weights": {}}
     said = []
     for kind, name, place in wanted:
-        if for_prediction and kind != "parameters" and _absent(places, place):
-            continue
         key = f"{kind}.{name}".rstrip(".")
+        if for_prediction and kind != "parameters" and optional_series_of(places, place.path, inputs, key=key) is None:
+            continue
         series = series_of(places, place.path, inputs, key=key)
         values, conversion = numbers_along(places, place, series, windows, key=key, needed=kind != "weights")
         columns[f"{kind}/{name}".rstrip("/")] = values
         units[kind][name] = conversion.unit
         said.append(conversion.said)
     return columns, units, said
-
-
-def _absent(places: Places, place: ValuePlace) -> bool:
-    pattern = places.whole(place.path)
-    if "*" not in pattern:
-        return places.optional(pattern, key="") is None
-    try:
-        return not places.matches(pattern, key="")
-    except DataError:
-        return True
 
 
 def _columns_of_labels(labels: Labels) -> dict[str, NDArray[Any]]:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from numpy.typing import NDArray
 
-from ram.data.mapped.columns import Series, series_of, texts_along
+from ram.data.mapped.columns import Series, optional_series_of, series_of, texts_along
 from ram.data.mapped.inputs import Inputs
 from ram.data.mapped.places import Places
 from ram.data.mapped.settings import DataMapping
@@ -79,10 +79,8 @@ def labels_of(
 
 
 def _series(places: Places, path: str, inputs: Inputs, *, key: str, may_lack: bool) -> Series | None:
-    pattern = places.whole(path)
-    if may_lack and "*" not in pattern and places.optional(pattern, key=key) is None:
-        return None
-    return series_of(places, path, inputs, key=key)
+    find = optional_series_of if may_lack else series_of
+    return find(places, path, inputs, key=key)
 
 
 def _kept(places: Places, inputs: Inputs, windows: Windows, constant: Bool[np.ndarray, " row"]) -> Windows:

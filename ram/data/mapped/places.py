@@ -64,7 +64,7 @@ class Places:
         text = self.whole(text)
         found = self._find(text, key)
         if found is None:
-            raise self._nothing(text, key)
+            raise self.nothing(text, key=key)
         return found
 
     def optional(self, text: str, *, key: str) -> Found | None:
@@ -89,7 +89,7 @@ class Places:
         """
         found = list(self._expanded(pattern, key))
         if not found:
-            raise self._nothing(pattern, key)
+            raise self.nothing(pattern, key=key)
         return found
 
     def _find(self, text: str, key: str) -> Found | None:
@@ -176,31 +176,49 @@ class Places:
         end, inside = _without_address(rest)
         group = self._walk(parent or "/", key)
         for name in sorted(group, key=natural_order) if isinstance(group, h5py.Group) else ():
-            if fnmatch.fnmatchcase(name, f"{_literal(beginning)}*{_literal(end)}"):
+            if fnmatch.fnmatchcase(name, _pattern_of(f"{beginning}*{end}")):
                 matched = name[len(beginning) : len(name) - len(end)]
                 for others, path in self._expanded(f"{parent}/{name}{inside}{slash}{behind}", key):
                     yield (matched, *others), path
 
-    def _nothing(self, text: str, key: str) -> DataError:
-        for holder, letter, name in self._holders(text, key):
+    def nothing(self, text: str, *, key: str) -> DataError:
+        """Return the error for a path where nothing stands; it names what is there, or the nearest path."""
+        one = self._one_of(text)
+        for holder, letter, name in self._holders(one, key):
             what, known = ("attribute", list(holder.attrs)) if letter == "@" else ("column", columns_in(holder))
             shown = ", ".join(known[:_MOST_SHOWN]) + (", ..." if len(known) > _MOST_SHOWN else "")
-            allowed = f"one of {shown}" if known else "left out, for there is none"
-            return self.refused(
-                text, key, what=f"the {what}", allowed=allowed, got=repr(name), step=nearest(name, known)
-            )
-        return self.refused(
-            text, key, what="the path", allowed="in the file", got="nothing there", step=self._near(text)
-        )
+            allowed = f"one of {shown}" if known else f"left out, for {holder.name} has none"
+            step = nearest(name, known)
+            return self.refused(text, key, what=f"the {what}", allowed=allowed, got=repr(name), step=step)
+        step = self._near(text, one)
+        return self.refused(text, key, what="the path", allowed="in the file", got="nothing there", step=step)
 
-    def _near(self, text: str) -> str:
-        """Return which path was meant: one with the same last name first, then the most alike."""
+    def _one_of(self, pattern: str) -> str:
+        """Return the pattern with stars replaced by the first names that fit, groups first, as far as there are any."""
+        words = pattern.split("/")
+        for place, word in enumerate(words):
+            name, address = _without_address(word)
+            group = self._walk("/".join(words[:place]) or "/", "") if "*" in name else None
+            if isinstance(group, h5py.Group):
+                fits = fnmatch.filter(group, _pattern_of(name))
+                first = min(fits, key=lambda one: (not _is_group(group, one), natural_order(one)), default=name)
+                words[place] = first + address
+        return "/".join(words)
+
+    def _near(self, text: str, one: str) -> str:
+        """Return which path was meant: one with the same last name first, then the most alike; stars stay stars."""
         names = [node.path for node in itertools.islice(hdf5.nodes(self.file), _MOST_NAMES) if node.kind == "dataset"]
-        plain = text.partition("@")[0]
+        plain = one.partition("@")[0]
         last = plain.rpartition("/")[2]
         same = [name for name in names if name.rpartition("/")[2].lower() == last.lower()]
         found = difflib.get_close_matches(plain, same or names, n=1, cutoff=0.0 if same else 0.5)
-        return f"Did you mean '{found[0]}'?" if found else "`ram data info` shows what is in the file"
+        if not found:
+            return "`ram data info` shows what is in the file"
+        words, stars = found[0].split("/"), text.split("/")
+        for place, (word, star) in enumerate(zip(one.split("/"), stars, strict=False)):
+            if "*" in star and place < len(words) - 1 and words[place] == word:
+                words[place] = star
+        return f"Did you mean '{'/'.join(words)}'?"
 
     def _leads_out(self, text: str, key: str, link: h5py.ExternalLink) -> DataError:
         got, step = f"a link to {link.filename}:{link.path}", "Map that file instead; links are not followed"
@@ -229,5 +247,12 @@ def _without_address(text: str) -> tuple[str, str]:
     return text[:begin], text[begin:]
 
 
-def _literal(text: str) -> str:
-    return re.sub(r"([*?[])", r"[\1]", text)
+def _pattern_of(name: str) -> str:
+    """Return the pattern in which stars alone are wild: names such as ``Raw[0]`` are common."""
+    return re.sub(r"([?[])", r"[\1]", name)
+
+
+def _is_group(group: h5py.Group, name: str) -> bool:
+    """Whether a group stands there itself; a link is not followed."""
+    is_hard = isinstance(group.get(name, getlink=True), h5py.HardLink)
+    return is_hard and group.get(name, getclass=True) is h5py.Group

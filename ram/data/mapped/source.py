@@ -21,9 +21,10 @@ from ram.data.mapped.places import Places
 from ram.data.mapped.settings import DataMapping, load_mapping
 from ram.data.source import Rows, Source
 from ram.errors import DataError, explained
-from ram.storage import hdf5
+from ram.storage import guarded, hdf5
 
 Stamp = tuple[int, ...]
+_looked_at: set[Stamp] = set()
 _known: dict[tuple[Path, str, bool], tuple[Stamp, Digests]] = {}
 """Digests that this process has computed, and the stamp of the file at that time."""
 
@@ -54,7 +55,15 @@ class MappedFile(Source):
         self._digests: Digests | None = None
         self._stamp: Stamp = ()
         self._forget()
+        self._look_first()
         _ = self.head
+
+    def _look_first(self) -> None:
+        """Let a process of its own look at a file that this one has not seen: the library crashes on some."""
+        stamp = _stamp(hdf5.check_is_hdf5(self.path))
+        if stamp not in _looked_at:
+            guarded.survey(self.path)
+            _looked_at.add(stamp)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return file and mapping, the file's stamp, and the digests that its content must still have."""
