@@ -103,6 +103,10 @@ def numbers_along(
     DataError
         No numbers, no unit where it is `needed`, or one that does not fit.
     """
+    for one in series.found:
+        if isinstance(one, Array) and one.dtype.kind not in "fiub":
+            got = f"values of {one.dtype}"
+            raise places.refused(one.text, key, what="the values", allowed="numbers", got=got)
     conversions = {
         number: conversion_of(places, place, one, key=key, needed=needed)
         for number, one in enumerate(series.found) if one is not None

@@ -145,7 +145,9 @@ def _grid_of_centres(
     found: Found | None = _attached(places, inputs, place)
     wanted = ValuePlace(path=found.text if isinstance(found, Array) else "/")
     if settings.centres is not None:
-        wanted, found = settings.centres, places.find(settings.centres.path, key=key)
+        wanted = settings.centres
+        texts = [text for _, text in places.matches(places.whole(wanted.path), key=key)]
+        found = places.find(texts[0], key=key)
     if not isinstance(found, Array):
         unit = settings.unit or "1"
         return Grid(name, unit, 1.0, _start(places, settings, unit, f"axes.{name}"), long_name=settings.long_name)
@@ -162,13 +164,14 @@ def _coordinates(
 ) -> tuple[NDArray[np.float64], str]:
     """Return coordinates and their unit; those of clocks and dates count from the first, before digits are lost."""
     values = np.ravel(found.read())
-    own = wanted.unit or unit_of(found)
+    values = values.astype(np.int64) if values.dtype.kind == "u" else values
+    own = wanted.unit or unit_of(found) or settings.unit or "1"
     since = relative_unit(own)
     values = values - values[0] if settings.relative or since else values
     if since:
         centres, unit = values.astype(np.float64), since
     else:
-        conversion = conversion_of(places, wanted, found, key=key, needed=False)
+        conversion = conversion_of(places, wanted.model_copy(update={"unit": own}), found, key=key, needed=False)
         centres, unit = conversion.apply(values), conversion.unit
     to = settings.unit or unit
     if not compatible(unit, to):

@@ -17,7 +17,6 @@ from ram.data.mapped.settings import DataMapping
 from ram.data.mapped.splits import parts_by_group
 from ram.data.mapped.windows import Windows
 from ram.data.spec import PARTS
-from ram.errors import nearest
 
 Texts = NDArray[np.str_]
 _WORDS = {
@@ -135,11 +134,8 @@ def _parts(places: Places, mapping: DataMapping, words: Texts, ids: Texts) -> UI
         part = known.get(word) or known.get(word.lower()) or others
         if part is None:
             row = int(np.argmax(inverse == place))
-            allowed = f"one of {', '.join(known)}"
-            step = (
-                nearest(word, known)
-                or 'Say what it means: split = { path = "...", words = { B = "test", "*" = "train" } }'
-            )
+            allowed = f"one of {', '.join(sorted(set(known.values())))}, or a word of split.words"
+            step = f'Say what it means: split = {{ path = "...", words = {{ {word or "A"} = "test", "*" = "train" }} }}'
             got = f"{word!r} for sample {row} (id {ids[row]})"
             raise places.refused(str(mapping.split.path), "split", what="a part", allowed=allowed, got=got, step=step)
         codes[place] = PARTS.index(part)
@@ -151,7 +147,7 @@ def _check_unique(places: Places, ids: Texts, text: str) -> None:
     same = np.flatnonzero(ids[order][1:] == ids[order][:-1])
     if same.size:
         one, other = order[same[0]], order[same[0] + 1]
-        got = f"{ids[one]!r} for samples {one} and {other}"
+        got = f"{str(ids[one])!r} for samples {one} and {other}"
         raise places.refused(text, "ids", what="an id", allowed="unique", got=got, step="Leave `ids` out for numbers")
     if (ids == "").any():
         got = f"an empty one for sample {int(np.argmax(ids == ''))}"
