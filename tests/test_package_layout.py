@@ -83,7 +83,7 @@ def test_makefile_helps_with_each_target() -> None:
 
 @pytest.fixture
 def numbers() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("numbers_command", ROOT / "docs" / "numbers.py")
+    specification = importlib.util.spec_from_file_location("numbers_command", ROOT / "docs" / "results.py")
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)

@@ -67,7 +67,7 @@ def test_readme_map_adds_up(capsys: pytest.CaptureFixture[str]) -> None:
 def test_commands_of_the_pages_are_understood(shell: Shell, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every option that a page shows exists; the work behind it has its own tests."""
     import ram
-    from ram.data import info, making
+    from ram.data import importing, info, making
 
     reached = []
 
@@ -75,7 +75,8 @@ def test_commands_of_the_pages_are_understood(shell: Shell, line: str, monkeypat
         reached.append(line)
         raise SystemExit(0)
 
-    for home, name in ((ram, "train"), (ram, "open_run"), (ram, "open_dataset"), (making, "make"), (info, "describe")):
+    places = [(ram, "train"), (ram, "open_run"), (ram, "open_dataset"), (making, "make"), (info, "describe")]
+    for home, name in (*places, (importing, "prepared"), (importing, "load_plan")):
         monkeypatch.setattr(home, name, stop)
     code, _, err = shell(*shlex.split(line)[1:])
     assert (code, err) == (0, "")
