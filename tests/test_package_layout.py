@@ -100,7 +100,10 @@ def test_numbers_of_a_run_are_kept_and_written(
     kept = json.loads(Path("experiments/discs.json").read_text(encoding="utf-8"))
     assert kept["test"] == json.loads((disc_run / "metrics.json").read_text(encoding="utf-8"))["test"]
     Path("README.md").write_text(f"before\n{numbers.BEGIN}\nold\n{numbers.END}\nafter\n", encoding="utf-8")
+    Path("docs").mkdir()
+    Path("docs/methods.md").write_text(f"{numbers.METHODS_BEGIN}\n{numbers.METHODS_END}\n", encoding="utf-8")
     numbers.main([])
+    assert "| `ram` | exact |" in Path("docs/methods.md").read_text(encoding="utf-8")
     once = Path("README.md").read_text(encoding="utf-8")
     numbers.main([])
     assert Path("README.md").read_text(encoding="utf-8") == once
