@@ -16,7 +16,7 @@ from ram.errors import DataError, SolverError, TrainingError
 from ram.maps.regression_map import load_maps
 
 Shell = Callable[..., tuple[int, str, str]]
-COMMANDS = ["data make", "data info", "train", "predict", "explain", "methods", "report"]
+COMMANDS = ["data make", "data info", "train", "predict", "explain", "methods", "export", "report"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -26,6 +26,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: ram predict runs/wheel_demo new_wheels.h5 --output table.csv")(predict)
     app.command(epilog="Example: ram explain runs/wheel_demo --reference train-mean --output maps.h5")(explain)
     app.command(epilog="Example: ram methods")(methods)
+    app.command(epilog="Example: ram export runs/wheel_demo --onnx wheel.onnx")(export)
     app.command(epilog="Example: ram report runs/wheel_demo")(report)
 
 
@@ -82,6 +83,22 @@ def predict(
     head = [[f"{value:.6g}" if isinstance(value, float) else value for value in row.values()] for row in rows[:_HEAD]]
     say_table(f"the first {len(head)} of {len(rows)}", list(rows[0]), head)
     say(f"table: {output}")
+
+
+def export(
+    run: RunFolder,
+    *,
+    onnx: Annotated[Path, typer.Option(metavar="FILE", help="The ONNX file to write.")],
+) -> None:
+    """Write the net of RUN as one file that answers with prediction and map, for machines without torch."""
+    import ram
+    from ram.runs.exporting import export_onnx
+
+    opened = ram.open_run(run)
+    export_onnx(opened, onnx)
+    units = ", ".join(f"{name} ({unit})" for name, unit in opened.units.items())
+    say(f"outputs: prediction, contributions, baseline of {units}; held against torch by onnxruntime")
+    say(f"onnx: {onnx}")
 
 
 def report(run: RunFolder) -> None:

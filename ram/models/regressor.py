@@ -137,7 +137,7 @@ class Regressor(nn.Module):
         ones = (1,) * self.ndim
         x = (x - self.input_mean.view(-1, *ones)) / self.input_scale.view(-1, *ones)
         if self.coordinates.numel():
-            x = torch.cat([x, self.coordinates.to(x.dtype).expand(len(x), *self.coordinates.shape)], dim=1)
+            x = torch.cat([x, self.coordinates.to(x.dtype).expand(x.shape[0], *self.coordinates.shape)], dim=1)
         return self.backbone(x)  # type: ignore[no-any-return]
 
     def standardised(

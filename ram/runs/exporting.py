@@ -1,0 +1,155 @@
+"""A run as one ONNX file that answers with the prediction and its exact map, for machines without torch.
+
+Outputs of the file, in the targets' units, float64:
+
+- ``prediction`` (batch, target)
+- ``contributions`` (batch, target, *cells): what each cell adds; where parameters enter beside the input, their share
+  is the rest.
+- ``baseline`` (target): baseline + sum of contributions = prediction, for log targets in the logarithm.
+"""
+
+from __future__ import annotations
+
+__all__ = ["export_onnx"]
+
+import importlib.util
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ram.errors import ConfigError, ModelError, explained
+from ram.models.regressor import Regressor
+from ram.runs.run import Run
+from ram.storage.atomic import writing
+
+_ALLOWED = 1e-4  # of a target's scale: what other kernels in float32 may differ by
+_OUTPUTS = ("prediction", "contributions", "baseline")
+
+
+def export_onnx(run: Run, output: str | Path) -> Path:
+    """Write the net of `run` to an ONNX file; what onnxruntime makes of it is held against torch.
+
+    Parameters
+    ----------
+    output
+        The file. Its metadata name targets, units, channels and axes.
+
+    Raises
+    ------
+    ConfigError
+        Where the extra ``[export]`` is not installed.
+    ModelError
+        Where onnxruntime answers otherwise than torch; no file is left then.
+    """
+    _require_extra()
+    import onnx
+    import onnxruntime
+
+    net = _Answering(run.regressor.eval()).eval()
+    given, batch = _samples(run), torch.export.Dim("batch")
+    with writing(output) as temporary:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporter's own, about its parts
+            program = torch.onnx.export(
+                net, given, dynamo=True, verbose=False, input_names=_inputs_of(run), output_names=list(_OUTPUTS),
+                dynamic_shapes=tuple({0: batch} for _ in given),
+            )  # fmt: skip
+        assert program is not None
+        model = program.model_proto
+        onnx.helper.set_model_props(model, _metadata(run))
+        temporary.write_bytes(model.SerializeToString())
+        session = onnxruntime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
+        _compare(session, net, given, run, output)
+    return Path(output)
+
+
+class _Answering(nn.Module):
+    """A regressor with its map as a second output."""
+
+    def __init__(self, regressor: Regressor) -> None:
+        super().__init__()
+        self.regressor = regressor
+
+    def forward(self, x: Float[Tensor, "batch channel *space"], parameters: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Return prediction, contributions and baseline."""
+        net = self.regressor
+        features = net.features(x)
+        width = features.shape[1]
+        scale = net.target_scale / features[0, 0].numel()
+        weighed = torch.einsum("tk,bk...->bt...", net.head.weight[:, :width].double(), features.double())
+        contributions = weighed * scale.view(1, -1, *(1,) * net.ndim)
+        baseline = net.target_mean + net.target_scale * net.head.bias.double()
+        pooled = features.flatten(2).mean(dim=2)
+        if parameters is not None:
+            own = (parameters.double() - net.parameter_mean) / net.parameter_scale
+            pooled = torch.cat([pooled, own.to(pooled.dtype)], dim=1)
+        return net.destandardise(net.head(pooled)), contributions, baseline
+
+
+def _samples(run: Run) -> tuple[Tensor, ...]:
+    """Return three inputs like those of the training part, as far as channels' means and scales tell."""
+    net = run.regressor
+    draw = torch.Generator().manual_seed(0)
+    ones = (1,) * net.ndim
+    noise = torch.randn((3, len(run.spec.channels), *(axis.size for axis in run.spec.axes)), generator=draw)
+    x = net.input_mean.view(-1, *ones) + net.input_scale.view(-1, *ones) * noise
+    if not net.parameter_names:
+        return (x,)
+    parameters = net.parameter_mean + net.parameter_scale * torch.randn((3, len(net.parameter_names)), generator=draw)
+    return (x, parameters)
+
+
+def _inputs_of(run: Run) -> list[str]:
+    return ["inputs", "parameters"] if run.regressor.parameter_names else ["inputs"]
+
+
+def _metadata(run: Run) -> dict[str, str]:
+    spec = run.spec
+    axes = [{"name": a.name, "unit": a.unit, "first": a.centres[0], "last": a.centres[-1]} for a in spec.axes]
+    content: dict[str, Any] = {
+        "targets": [{"name": t.name, "unit": t.unit, "log": t.log} for t in spec.targets],
+        "channels": dict(spec.channels),
+        "parameters": dict(spec.parameters),
+        "axes": axes,
+        "run": run.name,
+        "data_digest": run.provenance["data"]["digest"],
+    }
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in content.items()}
+
+
+def _compare(session: Any, net: _Answering, given: tuple[Tensor, ...], run: Run, output: str | Path) -> None:
+    """Raise ModelError unless the file answers as torch does, for a batch and for one sample."""
+    scale = run.regressor.target_scale.numpy()
+    for rows in (slice(None), slice(0, 1)):
+        asked = [one[rows] for one in given]
+        with torch.no_grad():
+            expected = [one.numpy() for one in net(*asked)]
+        answer = session.run(None, dict(zip(_inputs_of(run), (one.numpy() for one in asked), strict=True)))
+        for name, mine, other in zip(_OUTPUTS, expected, answer, strict=True):
+            space = (1,) * (mine.ndim - 2)
+            size = scale if name == "baseline" else scale.reshape(1, -1, *space)
+            error = float(np.max(np.abs(mine - other) / (size + np.abs(mine))))
+            if not error <= _ALLOWED:
+                raise ModelError(
+                    explained(
+                        where=str(output), what=f"{name} by onnxruntime", allowed=f"torch's within {_ALLOWED:g}",
+                        got=f"a difference of {error:.2g} of the target's scale",
+                        next_step="Keep to torch for this net, and report it",
+                    )
+                )  # fmt: skip
+
+
+def _require_extra() -> None:
+    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
+    if missing:
+        step = "Install it: pip install 'ram[export]'"
+        raise ConfigError(
+            explained(where="ram export", what="the extra [export]", allowed="installed", got=f"no {missing[0]}",
+                      next_step=step)
+        )  # fmt: skip
