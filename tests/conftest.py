@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
 from ram.axes import Axis
-from ram.data.layout import write_dataset
+from ram.data.dataset import Dataset, open_dataset
+from ram.data.layout import digest_of, digest_path, write_dataset
 from ram.data.spec import DatasetSpec, Record
 from ram.randomness import generator
 
@@ -78,7 +80,7 @@ def disc_records(*, seed: int = 1, count: int = COUNT) -> Iterator[Record]:
         part = ("train", "train", "train", "validation", "test")[index % 5]
         yield Record(
             id=f"d{index:03d}",
-            group=f"g{index // 2}",
+            group=f"g{index % 5 + 5 * (index // 10)}",  # two of one part: groups keep the parts apart
             x=np.stack([fill, thickness]).astype(np.float32),
             targets={"umbrella": 500.0 + float(share.sum()), "mass": float((fill * thickness).sum()) / 500.0},
             split={"default": part},
@@ -141,3 +143,89 @@ def changed_discs(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / "discs.toml"
 
     return write
+
+
+def signal_inputs(count: int = 40, cells: int = 256) -> tuple[np.ndarray, np.ndarray]:
+    """Decaying vibrations at 1 kHz with noise, (sample, 1, time), and their frequencies in Hz."""
+    draw = generator(5, "signals")
+    time_s = np.arange(cells) * 1e-3
+    frequency = draw.uniform(40.0, 120.0, size=count)
+    swing = draw.uniform(1.0, 2.0, size=(count, 1)) * np.exp(-4.0 * time_s)
+    swing *= np.sin(2 * np.pi * frequency[:, None] * time_s + draw.uniform(0.0, 6.0, size=(count, 1)))
+    return (swing + 0.02 * draw.standard_normal(swing.shape))[:, None].astype(np.float32), frequency
+
+
+def _axes_of(space: list[int]) -> tuple[Axis, ...]:
+    """Time in s for one axis, a grid of 1 mm for more."""
+    if len(space) == 1:
+        return (Axis.uniform("time", "s", size=space[0], step=1e-3),)
+    return tuple(
+        Axis.uniform(name, "mm", size=n, step=1.0) for name, n in zip("zyx"[-len(space) :], space, strict=True)
+    )
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> Callable[..., Dataset]:
+    """Write records over time, good ones but for what is said, and open the file.
+
+    Columns are given for all samples: ``x`` (sample, channel, *space), ``targets={name: values}``, ``parameters``,
+    ``groups``, ``parts``, ``weights``, ``lengths``, ``units`` of targets; other words are those of `DatasetSpec`.
+    """
+
+    def write(
+        x: np.ndarray | None = None,
+        *,
+        targets: dict[str, np.ndarray] | None = None,
+        parameters: dict[str, np.ndarray] | None = None,
+        units: dict[str, str] | None = None,
+        **words: Any,
+    ) -> Dataset:
+        good, frequency = signal_inputs(40 if x is None else len(x))
+        x = good if x is None else x
+        count, channels, *space = x.shape
+        known = {"frequency": frequency} if targets is None else targets
+        given = parameters or {}
+        columns = {name: words.pop(name, None) for name in ("groups", "parts", "weights", "lengths")}
+        usual = (*("train",) * 3, "validation", "test")
+        records = (
+            Record(
+                id=f"s{row:03d}",
+                x=x[row],
+                targets={name: float(values[row]) for name, values in known.items()},
+                parameters={name: float(values[row]) for name, values in given.items()},
+                group=f"g{row // 4}" if columns["groups"] is None else columns["groups"][row],
+                split={"default": usual[row // 4 % 5] if columns["parts"] is None else columns["parts"][row]},
+                **({} if columns["weights"] is None else {"weight": columns["weights"][row]}),
+                **({} if columns["lengths"] is None else {"length": columns["lengths"][row]}),
+            )
+            for row in range(count)
+        )
+        content: dict[str, Any] = {
+            "name": "measured",
+            "axes": _axes_of(space),
+            "channels": {f"c{number}": "V" for number in range(channels)},
+            "targets": {name: "Hz" if name == "frequency" else "mm" for name in known} | (units or {}),
+            "parameters": dict.fromkeys(given, "1"),
+            "weighted": columns["weights"] is not None,
+            "lengths": columns["lengths"] is not None,
+            "count": count,
+        }
+        path = write_dataset(tmp_path / "measured.h5", DatasetSpec(**(content | words)), records)
+        return open_dataset(path)
+
+    return write
+
+
+def rewrite(path: Path, name: str, values: np.ndarray) -> Dataset:
+    """Put other values into a small array of a data file, with a digest that fits: what a foreign writer could do."""
+    with h5py.File(path, "r+") as file:
+        array = file[name]
+        stored = np.ascontiguousarray(values, dtype=array.dtype)
+        array.id.write(h5py.h5s.ALL, h5py.h5s.ALL, stored, mtype=array.id.get_type())  # texts keep their encoding
+        file[digest_path(name)][...] = digest_of(array[()])
+    return open_dataset(path)
+
+
+@pytest.fixture(name="rewrite")
+def _rewrite() -> Callable[..., Dataset]:
+    return rewrite

@@ -72,7 +72,7 @@ def test_debug_shows_the_traceback_from_any_place(words: list[str]) -> None:
 def test_train_keeps_a_run_and_says_what_it_is_worth(shell: Shell, disc_folder: Path, tmp_path: Path) -> None:
     words = ["train", disc_folder / "discs.toml", "--set", "training.epochs=1", "--set", "seed=8"]
     code, out, err = shell(*words, "--output", tmp_path / "run")
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, "data check: 30 samples, nothing found\n")
     run = ram.open_run(tmp_path / "run")
     assert (run.config.training.epochs, run.config.seed) == (1, 8)
     assert f"{run.metrics['test']['umbrella']['mae']:.4g} Hz" in out

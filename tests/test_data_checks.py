@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ram.data import Dataset, Record, open_dataset
-from ram.data.checks import check_for_training, find_for_training
+from ram.data.checks import check_for_training, find
 from ram.errors import DataError
 
 Write = Callable[..., Path]
@@ -152,8 +152,8 @@ def test_all_findings_are_told_at_once(changed_discs: Write) -> None:
         return replace(record, x=x, targets={"umbrella": 440.0})
 
     data = opened(changed_discs(spoil))
-    codes = [finding.code for finding in find_for_training(data, ["umbrella", "mass"])]
-    assert codes == ["constant-target", "missing-target", "missing-target", "not-finite-inputs"]
+    codes = [finding.code for finding in find(data, targets=["umbrella", "mass"])]
+    assert codes == ["constant-target", "missing-target", "missing-target", "not-finite-input"]
     with pytest.raises(DataError) as caught:
         check_for_training(data, ["umbrella", "mass"])
     assert len(str(caught.value).splitlines()) == 4

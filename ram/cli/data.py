@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ram.cli.checking import check
 from ram.cli.importing import EPILOG, ManyValues, import_data
 from ram.cli.output import AsJson, say, say_json, say_table, terminal_width
 from ram.errors import ConfigError, explained
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Make data files and look into them.")
 app.command("import", cls=ManyValues, epilog=EPILOG)(import_data)
+app.command(epilog="Example: ram data check wheel.h5 --targets umbrella,mass --deep")(check)
 
 
 @app.command(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["checked_unit", "compatible", "convert", "factor"]
+__all__ = ["below_absolute_zero", "checked_unit", "compatible", "convert", "factor", "factor_or_none"]
 
 import functools
 from typing import TYPE_CHECKING, Any
@@ -103,3 +103,26 @@ def _registry() -> pint.UnitRegistry[Any]:
 @functools.cache
 def _unit(text: str) -> pint.Unit:
     return _registry().Unit("" if text in ("", "1") else text)
+
+
+def factor_or_none(unit: str, *, to: str) -> float | None:
+    """Return by what values in `unit` are multiplied to give them in `to`; None where they do not fit.
+
+    >>> factor_or_none("us", to="s"), factor_or_none("mm", to="s")
+    (1e-06, None)
+    """
+    try:
+        return factor(unit, to=to)
+    except DataError:
+        return None
+
+
+def below_absolute_zero(values: NDArray[Any], *, unit: str) -> NDArray[np.bool_]:
+    """Say which temperatures cannot be; none where `unit` is no scale with a zero of its own, such as degC.
+
+    >>> import numpy as np
+    >>> below_absolute_zero(np.array([20.0, -300.0]), unit="degC").tolist()
+    [False, True]
+    """
+    scale = compatible(unit, "K") and factor_or_none(unit, to="K") is None
+    return np.asarray(convert(values, unit=unit, to="K") < 0.0 if scale else np.zeros(values.shape, dtype=np.bool_))

@@ -67,6 +67,11 @@ class Run:
         return dict(self._json("provenance.json"))
 
     @cached_property
+    def checks(self) -> list[dict[str, Any]]:
+        """What the data check had to warn of: code, path, rows and text of each finding."""
+        return list(self._json("checks.json")) if (self.path / "checks.json").is_file() else []
+
+    @cached_property
     def metrics(self) -> dict[str, Any]:
         """``metrics["test"]["umbrella"]["mape"]``: the figures of `ram.evaluation.accuracy` for each part."""
         return dict(self._json("metrics.json"))

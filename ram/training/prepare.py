@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ram.data.batches import Batches
-from ram.data.checks import check_for_training
+from ram.data.checks import Finding, check_for_training
 from ram.data.dataset import Dataset
 from ram.errors import ConfigError, DataError, explained, nearest
 from ram.models.regressor import Regressor, TargetScaling
@@ -33,6 +33,8 @@ class Prepared:
         The whole data set; `train` and `validation` are batches of its parts.
     group
         Symmetries to augment with; empty for none.
+    findings
+        What a person should look at in the data; no errors, these have been refused.
     """
 
     experiment: Experiment
@@ -42,6 +44,7 @@ class Prepared:
     regressor: Regressor
     spec: NetSpec
     group: tuple[Symmetry, ...]
+    findings: tuple[Finding, ...]
 
 
 def prepare(experiment: Experiment, *, data: str | Path | Dataset | None = None) -> Prepared:
@@ -55,7 +58,7 @@ def prepare(experiment: Experiment, *, data: str | Path | Dataset | None = None)
     whole = data if isinstance(data, Dataset) else open_data(experiment.data, data)
     section = experiment.data
     _check_names(experiment)
-    check_for_training(whole, section.targets, section.parameters, split=section.split)
+    findings = check_for_training(whole, section.targets, section.parameters, split=section.split)
     units = target_units(whole, section.targets, wanted=section.units)
     parts = {name: whole.subset(name, split=section.split) for name in ("train", "validation")}
     batches = {name: _batches(part, experiment, units) for name, part in parts.items()}
@@ -71,7 +74,8 @@ def prepare(experiment: Experiment, *, data: str | Path | Dataset | None = None)
     regressor = _build(spec, train, experiment)
     space = [axis.size for axis in whole.axes]
     group = symmetry_group(whole.symmetries, space=space) if experiment.training.augment else ()
-    return Prepared(experiment, whole, train, batches["validation"], regressor, spec, group if len(group) > 1 else ())
+    group = group if len(group) > 1 else ()
+    return Prepared(experiment, whole, train, batches["validation"], regressor, spec, group, findings)
 
 
 def _check_names(experiment: Experiment) -> None:

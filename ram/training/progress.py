@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-__all__ = ["TrainingProgress"]
+__all__ = ["TrainingProgress", "say_checked"]
 
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ram.data.checks import Finding
 from ram.training.loop import Epoch
+
+
+def say_checked(findings: Sequence[Finding], *, samples: int) -> None:
+    """Say on standard error what the data check has found: one line, and one paragraph for each warning."""
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    codes = ", ".join(dict.fromkeys(finding.code for finding in findings))
+    many = f"{len(findings)} warning{'s' if len(findings) > 1 else ''}: {codes}"
+    console.print(f"data check: {samples:,} samples, {many if findings else 'nothing found'}", soft_wrap=True)
+    for finding in findings:
+        console.print(f"Warning: {finding.text}", soft_wrap=True)
 
 
 class TrainingProgress:

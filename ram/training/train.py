@@ -30,7 +30,7 @@ from ram.runs.run import Run, open_run, write_manifest
 from ram.storage.atomic import write_json, write_text
 from ram.training.loop import Epoch, Fit, fit
 from ram.training.prepare import Prepared, prepare
-from ram.training.progress import TrainingProgress
+from ram.training.progress import TrainingProgress, say_checked
 
 
 def train(
@@ -54,7 +54,8 @@ def train(
     overrides
         Such as ``"training.epochs=50"``.
     progress
-        Show progress; None: on a terminal only.
+        Show progress; None: on a terminal only. Where it is False, nothing is said of the data check either; what
+        it found is in the run's checks.json.
 
     Raises
     ------
@@ -66,9 +67,12 @@ def train(
     experiment = load_experiment(config, overrides=overrides)
     with _repeatable(experiment.training.threads):
         prepared = prepare(experiment, data=data)
+        if progress is not False:
+            say_checked(prepared.findings, samples=len(prepared.data))
         folder = _create(output, prepared)
         write_text(folder / "config.toml", _complete_config(prepared, folder))
         write_json(folder / "provenance.json", _provenance(prepared))
+        write_json(folder / "checks.json", _findings(prepared))
         times = _fit(prepared, folder, progress=progress)
         _finish(prepared, folder, times)
     return open_run(folder)
@@ -137,6 +141,11 @@ def _provenance(prepared: Prepared) -> dict[str, Any]:
     return provenance(
         data_name=data.name, data_digest=data.digest, seed=experiment.seed, threads=experiment.training.threads
     )
+
+
+def _findings(prepared: Prepared) -> list[dict[str, Any]]:
+    """Return what was found in the data; the file by its name alone, so that runs of equal data have equal bytes."""
+    return [finding.in_file(prepared.data.path.name).as_dict() for finding in prepared.findings]
 
 
 def _fit(prepared: Prepared, folder: Path, *, progress: bool | None) -> dict[str, float]:

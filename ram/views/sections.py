@@ -205,6 +205,7 @@ def _data(story: Story) -> list[tuple[str, str]]:
         (f"axis {axis.label}", f"{axis.size} points, {figure(axis.edges[0])} to {figure(axis.edges[-1])}")
         for axis in data.axes
     ]
+    rows.append(("data check", " ".join(found["text"] for found in story.run.checks) or "nothing found"))
     return [(name, text) for name, text in rows if text]
 
 
