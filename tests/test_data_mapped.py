@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,6 +130,27 @@ def test_chunks_and_the_order_of_axes_do_not_matter(lab, known, mapping):
 def test_stored_integers_are_scaled_into_the_unit(lab, known, inputs, wanted):
     data = opened(lab, inputs=inputs)
     np.testing.assert_allclose(data.x(), wanted(known["acc"].astype(np.float64)), rtol=1e-6)
+
+
+def test_filters_of_other_programs_are_undone(tmp_path, known):
+    """In a process of its own: here the filter may have been made known already."""
+    hdf5plugin = pytest.importorskip("hdf5plugin")
+    with h5py.File(tmp_path / "z.h5", "w") as file:
+        file.create_dataset("acc", data=known["acc"], chunks=(4, 3, 50), **hdf5plugin.Zstd())
+    code = (
+        f"import ram\nprint(int(ram.open_dataset({str(tmp_path / 'z.h5')!r}, mapping={{'inputs': '/acc'}}).x().sum()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == known["acc"].sum()
+
+
+def test_a_file_that_another_program_writes_says_so(tmp_path, known):
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["acc"] = known["acc"]
+        file.flush()
+        code = f"import ram\nram.open_dataset({str(tmp_path / 'w.h5')!r}, mapping={{'inputs': '/acc'}})"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "must be complete. Got a file that another program is writing. Close it there first." in done.stderr
 
 
 def test_each_channel_can_lie_at_a_path_of_its_own(lab, known):

@@ -180,6 +180,9 @@ def reading(path: str | os.PathLike[str], inside: str = "") -> Iterator[None]:
 
 def unreadable(where: str, trouble: str) -> DataError:
     """Return the error for a file that the HDF5 library cannot read, its own words made short."""
+    if "unable to lock file" in trouble:
+        got, step = "a file that another program is writing", "Close it there first"
+        return DataError(explained(where=where, what="the file", allowed="complete", got=got, next_step=step))
     cut = _CUT_SHORT.search(trouble)
     got = f"{int(cut[1]):,} bytes of {int(cut[2]):,}" if cut else f"'{' '.join(trouble.split())[:300]}'"
     return DataError(

@@ -124,7 +124,7 @@ def _check_chunks(dataset: h5py.Dataset, where: str, stored: int) -> None:
     if chunk_bytes > _LARGEST_CHUNK:
         got, step = f"{chunk_bytes:,} bytes", "Repack it with smaller chunks (h5repack -l CHUNK=...)"
         raise _refused(where, f"in chunks of at most {_LARGEST_CHUNK:,} bytes", got, step)
-    filters = {dataset.id.get_create_plist().get_filter(n)[0] for n in range(_filter_count(dataset))}
+    filters = _filters(dataset, where)
     packing = filters - {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
     most = (_MOST_PACKED if packing <= _MODEST_FILTERS else _MOST_PACKED_BY_OTHERS) if packing else 1
     # Chunks at the edges are stored whole, so an array may hold less than is stored, never more.
@@ -134,8 +134,19 @@ def _check_chunks(dataset: h5py.Dataset, where: str, stored: int) -> None:
         raise _refused(where, "stored whole", got, "Was the recording cut short; leave out what was never written")
 
 
-def _filter_count(dataset: h5py.Dataset) -> int:
-    return int(dataset.id.get_create_plist().get_nfilters())
+def _filters(dataset: h5py.Dataset, where: str) -> set[int]:
+    """Return the codes of the filters that chunks went through; all of them can be undone here."""
+    plan = dataset.id.get_create_plist()
+    found = {code: name for code, _, _, name in map(plan.get_filter, range(plan.get_nfilters()))}
+    if not all(map(h5py.h5z.filter_avail, found)):
+        import hdf5plugin  # noqa: F401 - makes its filters known to the library
+
+    for code, name in found.items():
+        if not h5py.h5z.filter_avail(code):
+            got = f"{name.decode(errors='replace')[:80] or 'one without a name'} ({code})"
+            step = "Repack the file without it (h5repack -f GZIP=1), where the program that wrote it is installed"
+            raise _refused(where, "compressed with a filter that h5py or hdf5plugin has", got, step)
+    return set(found)
 
 
 def _refused(where: str, allowed: str, got: str, step: str) -> DataError:
