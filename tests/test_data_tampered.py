@@ -17,7 +17,7 @@ from ram.errors import DataError
 
 
 def another_schema(file: h5py.File) -> None:
-    file.attrs["schema"] = "ram-dataset/2"
+    file.attrs["schema"] = np.bytes_(b"ram-dataset/2")
 
 
 def no_schema(file: h5py.File) -> None:
@@ -29,7 +29,7 @@ def no_unit(file: h5py.File) -> None:
 
 
 def no_such_unit(file: h5py.File) -> None:
-    file["truth/umbrella/contribution"].attrs["units"] = "banana"
+    file["truth/umbrella/contribution"].attrs["units"] = np.bytes_(b"banana")
 
 
 def no_digests(file: h5py.File) -> None:

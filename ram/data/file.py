@@ -60,7 +60,7 @@ class DatasetFile(Source):
     def head(self) -> Head:
         """Names, units, axes and columns; read and verified once."""
         if self._head is None:
-            with hdf5.open_safely(self.path) as file, hdf5.reading(self.path):
+            with hdf5.open_for_looking(self.path) as file, hdf5.reading(self.path):
                 self._stamp = _stamp(self.path)
                 self._head = read_head(file, self.path)
             if self._digest not in ("", self._head.digest):

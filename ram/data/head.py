@@ -75,13 +75,17 @@ class Head:
 def read_head(file: h5py.File, path: Path) -> Head:
     """Return the head of an open file; every small array in it is verified against its digest.
 
+    Texts are of fixed length, as ram writes them: the library can crash on damaged texts of varying length.
+
     Raises
     ------
     DataError
-        Another schema, a part that is missing or damaged, a unit that is none, shapes that do not fit.
+        Another schema, something that leads to another file, a part that is missing or damaged, a unit that is none,
+        shapes that do not fit.
     """
-    attributes = {name: hdf5.read_text(file, name) for name in sorted(file.attrs) if not name.startswith("_")}
-    _check_schema(path, attributes.get("schema", ""))
+    _check_schema(file, path)
+    hdf5.check_inside(file, path)
+    attributes = {name: hdf5.fixed_text(file, name) for name in sorted(file.attrs) if not name.startswith("_")}
     digests = _read_digests(file, path)
     columns = {name: _column(file, path, name, digests) for name in digests if digests[name].ndim == 0}
     count = int(file["inputs"].shape[0])
@@ -94,7 +98,7 @@ def read_head(file: h5py.File, path: Path) -> Head:
         targets=_units_in(file, path, "targets"),
         parameters=_units_in(file, path, "parameters"),
         truth={tuple(name.split("/")[1:]): _unit(file, path, name) for name in _truth_maps(file)},  # type: ignore[misc]
-        regions=tuple(hdf5.read_text(file["regions"], "flag_meanings").split()) if "regions" in file else (),
+        regions=tuple(hdf5.fixed_text(file["regions"], "flag_meanings").split()) if "regions" in file else (),
         splits=tuple(file.get("splits", {})),
         columns=columns,
         digests={name: values for name, values in digests.items() if values.ndim == 1},
@@ -119,7 +123,9 @@ def damaged(path: Path, inside: str) -> DataError:
     )
 
 
-def _check_schema(path: Path, schema: str) -> None:
+def _check_schema(file: h5py.File, path: Path) -> None:
+    """Raise a DataError where an open file is none of ram's; nothing else in it has been looked at."""
+    schema = hdf5.fixed_text(file, "schema")
     if schema != SCHEMA:
         raise DataError(
             explained(
@@ -169,7 +175,7 @@ def _plain_begin(file: h5py.File, path: Path, name: str, *, dtype: str = "") -> 
 
 def _check_complete(file: h5py.File, path: Path, count: int, digests: Digests) -> None:
     """Hold every array to its shape, and to have the digest that it must have, before anything is read by it."""
-    space = tuple(file[name].shape[0] for name in hdf5.read_text(file, "axes").split())
+    space = tuple(file[name].shape[0] for name in hdf5.fixed_text(file, "axes").split())
     channels = file["channel"].shape[0]
     shapes = {"inputs": (count, channels, *space), "ids": (count,), "groups": (count,)}
     shapes |= {f"{kind}/{name}": (count,) for kind in _COLUMNS for name in file.get(kind, ())}
@@ -201,7 +207,7 @@ def _check_shape(path: Path, name: str, got: tuple[int, ...] | None, allowed: tu
 def _axis(file: h5py.File, path: Path, name: str, columns: Mapping[str, NDArray[Any]]) -> Axis:
     bounds = columns[f"{name}_bounds"]
     edges = np.append(bounds[:, 0], bounds[-1, 1])
-    return Axis(name, _unit(file, path, name), columns[name], edges, hdf5.read_text(file[name], "long_name"))
+    return Axis(name, _unit(file, path, name), columns[name], edges, hdf5.fixed_text(file[name], "long_name"))
 
 
 def _truth_maps(file: h5py.File) -> list[str]:
@@ -217,7 +223,7 @@ def _unit(file: h5py.File, path: Path, name: str) -> str:
     where = f"{path}:/{name} attribute units"
     if "units" not in file[name].attrs:
         raise DataError(explained(where=where, what="the unit", allowed="given", got="none"))
-    return checked_unit(hdf5.read_text(file[name], "units"), where=where)
+    return checked_unit(hdf5.fixed_text(file[name], "units"), where=where)
 
 
 def _texts(values: NDArray[Any]) -> list[str]:
@@ -226,7 +232,7 @@ def _texts(values: NDArray[Any]) -> list[str]:
 
 def _digest_of_file(file: h5py.File, attributes: Mapping[str, str], digests: Digests, packing: Packing) -> str:
     """Return one digest of all digests and of every unit, text and scale that gives the values their meaning."""
-    units = {name: hdf5.read_text(file[name], "units") for name in sorted(digests)}
+    units = {name: hdf5.fixed_text(file[name], "units") for name in sorted(digests)}
     meaning = [dict(attributes), units, *([astuple(packing)] if packing.integer else [])]
     total = xxhash.xxh3_128(json.dumps(meaning).encode())
     for name in sorted(digests):

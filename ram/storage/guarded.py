@@ -18,7 +18,7 @@ from typing import Any
 
 from ram.storage.hdf5 import unreadable
 
-_CPU_SECONDS = 3  # a look stops by itself after half of it
+_CPU_SECONDS = 2  # a look stops by itself after half of it
 _WALL_SECONDS = 60  # a file on a slow disk
 _MEMORY = 2**29  # bytes beyond what Python and its libraries take themselves
 _CODE = """
@@ -87,11 +87,14 @@ def limit() -> None:
     wanted = {"CPU": seconds, "AS": most, "CORE": 0, "FSIZE": 0}
     for name, value in wanted.items():
         kind = getattr(resource, f"RLIMIT_{name}")
-        resource.setrlimit(kind, (value, value))
+        most_allowed = resource.getrlimit(kind)[1]
+        within = value if most_allowed == resource.RLIM_INFINITY else min(value, most_allowed)
+        resource.setrlimit(kind, (within, most_allowed))
 
 
 def _death(code: int) -> str:
-    names = {signal.SIGSEGV: "a crash", signal.SIGABRT: "a crash", signal.SIGBUS: "a crash", signal.SIGFPE: "a crash"}
     if code in (-signal.SIGKILL, -getattr(signal, "SIGXCPU", signal.SIGKILL)):
         return f"no end after {_CPU_SECONDS} s"
-    return f"{names.get(signal.Signals(-code), 'an end')} by {signal.Signals(-code).name}" if code < 0 else "no answer"
+    return (
+        f"a crash of the HDF5 library ({signal.Signals(-code).name})" if code < 0 else "no answer from the HDF5 library"
+    )

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 __all__ = [
     "Node",
+    "check_inside",
     "check_is_hdf5",
     "create",
+    "fixed_text",
     "nodes",
     "open_for_looking",
     "open_safely",
     "read_text",
     "reading",
     "schema_of",
-    "text_of_fixed_length",
     "unreadable",
 ]
 
@@ -33,6 +34,7 @@ from typing import TYPE_CHECKING
 import h5py
 
 from ram.errors import DataError, RamError, explained
+from ram.storage.kinds import printable
 from ram.storage.magic import format_of
 
 if TYPE_CHECKING:
@@ -126,13 +128,18 @@ def open_safely(path: str | os.PathLike[str]) -> h5py.File:
     file = open_for_looking(path)
     try:
         with reading(path):
-            for node in nodes(file):
-                if node.leads_out:
-                    raise DataError(_leads_out(path, node))
+            check_inside(file, path)
     except BaseException:
         file.close()
         raise
     return file
+
+
+def check_inside(file: h5py.File, path: str | os.PathLike[str]) -> None:
+    """Raise a DataError where anything in an open file leads to another file; no value is read."""
+    for node in nodes(file):
+        if node.leads_out:
+            raise DataError(_leads_out(path, node))
 
 
 def open_for_looking(path: str | os.PathLike[str]) -> h5py.File:
@@ -244,11 +251,11 @@ def schema_of(path: str | os.PathLike[str]) -> str:
     if not begin.startswith(_SIGNATURE) or begin[8] < 2:
         return ""
     with contextlib.suppress(OSError, RuntimeError, ValueError, KeyError), h5py.File(path, "r") as file:
-        return text_of_fixed_length(file, "schema")
+        return fixed_text(file, "schema")
     return ""
 
 
-def text_of_fixed_length(holder: h5py.Group | h5py.Dataset, name: str) -> str:
+def fixed_text(holder: h5py.Group | h5py.Dataset, name: str) -> str:
     """Return a text attribute as ram writes it; empty where there is none or it is of another kind.
 
     Texts of varying length lie in a heap without a checksum, on whose damage the library can crash: they are not read.
@@ -288,7 +295,7 @@ def _kind_of(thing: h5i.ObjectID) -> str:
 
 
 def _readable(text: bytes) -> str:
-    return text.decode(errors="replace")
+    return printable(text.decode(errors="replace"))
 
 
 def _missing(path: Path) -> str:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-__all__ = ["fields_of", "filters_of", "number_kind", "readable_filters", "type_words"]
+__all__ = [
+    "FLETCHER32",
+    "GZIP",
+    "fields_of",
+    "filters_of",
+    "number_kind",
+    "printable",
+    "readable_filters",
+    "type_words",
+]
 
 from typing import Any
 
 from h5py import h5d, h5t, h5z
 
+GZIP, FLETCHER32 = 1, 3  # filters by their numbers
 _MOST_FIELDS = 6
 _MOST_COLUMNS = 100
 _DEEPEST = 4
@@ -77,6 +87,15 @@ def filters_of(array: h5d.DatasetID) -> list[str]:
     return [_filter_words(code, values, name) for code, _, values, name in found]
 
 
+def printable(text: str) -> str:
+    r"""Return a text from a file as a terminal may get it: what could move the cursor or turn letters is replaced.
+
+    >>> printable("a\x1b[2Jb") == "a\ufffd[2Jb"
+    True
+    """
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
 def readable_filters(array: h5d.DatasetID) -> bool:
     """Say whether the values can be read without loading a plugin."""
     plan = array.get_create_plist()
@@ -85,6 +104,7 @@ def readable_filters(array: h5d.DatasetID) -> bool:
 
 def _filter_words(code: int, values: tuple[int, ...], name: bytes) -> str:
     said = bytes(name).split(b"\0")[0].decode(errors="replace")[:30]
+    said = printable(said)
     words = _FILTERS.get(code) or f"filter {code}{f' ({said})' if said else ''}"
     if code == h5z.FILTER_DEFLATE and values:
         words = f"gzip {values[0]}"
@@ -140,4 +160,4 @@ def _sizes(shape: tuple[int, ...]) -> str:
 
 
 def _readable(text: Any) -> str:
-    return bytes(text).decode(errors="replace")
+    return printable(bytes(text).decode(errors="replace"))

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 __all__ = ["survey"]
 
+import contextlib
 import itertools
 import math
 import re
 import time
+import zlib
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,7 +26,16 @@ import numpy as np
 from h5py import h5a, h5d, h5g, h5i, h5l, h5o, h5s
 from numpy.typing import NDArray
 
-from ram.storage.kinds import fields_of, filters_of, number_kind, readable_filters, type_words
+from ram.storage.kinds import (
+    FLETCHER32,
+    GZIP,
+    fields_of,
+    filters_of,
+    number_kind,
+    printable,
+    readable_filters,
+    type_words,
+)
 
 Facts = dict[str, Any]
 
@@ -32,7 +43,7 @@ _MOST_OBJECTS = 10_000  # looked at in all
 _MOST_NAMES = 1_000  # looked at in one group
 _ORDERED = 200_000  # a group of more names is taken as it lies: sorting would hold all of them in memory
 _DEEPEST = 64
-_SECONDS = 1.5
+_SECONDS = 1.0
 _MOST_ATTRIBUTES = 200
 _MOST_VALUES = 64
 _LONGEST_TEXT = 300
@@ -210,7 +221,7 @@ def _shape(space: h5s.SpaceID) -> list[int] | None:
 
 def _virtual_sources(plan: Any) -> str:
     count = plan.get_virtual_count()
-    names = [str(plan.get_virtual_filename(place)) for place in range(min(count, 3))]
+    names = [_readable(plan.get_virtual_filename(place)) for place in range(min(count, 3))]
     return ", ".join([*names, *([f"... {count - 3:,} more"] if count > 3 else [])])
 
 
@@ -219,7 +230,7 @@ def _dimension_facts(array: h5d.DatasetID) -> Facts:
     if not any(h5a.exists(array, name) for name in (b"DIMENSION_LIST", b"DIMENSION_LABELS")):
         return {}
     dims = h5py.Dataset(array).dims
-    names = [dim.label or (str(dim[0].name) if len(dim) else "") for dim in itertools.islice(dims, 32)]
+    names = [_readable(dim.label or (str(dim[0].name) if len(dim) else "")) for dim in itertools.islice(dims, 32)]
     return {"dims": names}
 
 
@@ -245,10 +256,36 @@ def _values(array: h5d.DatasetID, facts: Facts, look: _Look) -> Facts:
 
 
 def _is_small(array: h5d.DatasetID, facts: Facts) -> bool:
-    """Say whether reading costs little: by the shape, the chunks and what is stored of them."""
+    """Say whether reading costs little: by the shape, by the chunks and by what is stored of them."""
     claimed = math.prod(facts["shape"]) * facts["itemsize"]
     chunk = math.prod(facts.get("chunks", [0])) * facts["itemsize"]
-    return 0 < facts["bytes"] <= 2 * _SMALL and max(claimed, chunk) <= _SMALL and readable_filters(array)
+    small = 0 < facts["bytes"] <= 2 * _SMALL and max(claimed, chunk) <= _SMALL
+    return small and readable_filters(array) and ("filters" not in facts or _unpacks(array, chunk))
+
+
+def _unpacks(array: h5d.DatasetID, chunk: int) -> bool:
+    """Say whether no chunk unpacks to more than it claims; the library would unpack all of it first.
+
+    What the library's other filters make of their input is a few times its size, and is not looked at.
+    """
+    if GZIP not in (code for code, *_ in _pipeline(array)):
+        return True
+    for place in range(array.get_num_chunks()):
+        info = array.get_chunk_info(place)
+        if info.size > chunk + _SMALL // 16:
+            return False
+        mask, content = array.read_direct_chunk(info.chunk_offset)
+        packed = _pipeline(array)[-1][0] in (GZIP, FLETCHER32) and not mask
+        unpacker = zlib.decompressobj()
+        with contextlib.suppress(zlib.error):  # damaged: the library says so itself
+            if packed and len(unpacker.decompress(content, chunk + 1)) > chunk:
+                return False
+    return True
+
+
+def _pipeline(array: h5d.DatasetID) -> list[Any]:
+    plan = array.get_create_plist()
+    return [plan.get_filter(place) for place in range(plan.get_nfilters())]
 
 
 def _row_facts(values: NDArray[Any]) -> Facts:
@@ -316,7 +353,7 @@ def _short(value: Any) -> str:
     raw = value if isinstance(value, bytes) else str(value).encode(errors="replace")
     if _PICKLE.match(raw):
         return f"(a pickled Python object, {len(raw):,} bytes, not opened)"
-    text = " ".join(raw[: 4 * _LONGEST_TEXT].decode(errors="replace").replace("\0", "").split())
+    text = printable(" ".join(raw[: 4 * _LONGEST_TEXT].decode(errors="replace").replace("\0", "").split()))
     return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"
 
 
@@ -334,8 +371,8 @@ def _root_address(root: h5g.GroupID) -> object:
 
 
 def _readable(text: bytes | str) -> str:
-    return text.decode(errors="replace") if isinstance(text, bytes) else text
+    return printable(text.decode(errors="replace") if isinstance(text, bytes) else text)
 
 
 def _said(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return printable(" ".join(str(error).split())[:200]) or type(error).__name__
