@@ -11,7 +11,7 @@ from __future__ import annotations
 __all__ = ["contributions", "evaluating", "parameter_contributions", "untouched"]
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     True
     """
     state = _State(module)
-    with torch.random.fork_rng(_cuda_devices(module)):
+    with nullcontext() if state.steady else torch.random.fork_rng(_cuda_devices(module)):
         try:
             for part in state.training:
                 part.training = False
@@ -122,17 +122,19 @@ _STEADY = ("torch.nn.", "ram.models.")
 class _State:
     """A module as it was. Written out plainly: it is taken at every call and must cost next to nothing.
 
-    Torch's own layers (batch norm) and ours change no buffer in evaluation mode, so theirs are not copied.
+    Torch's own layers and ours change no buffer in evaluation mode and draw no random numbers, so where there are
+    no others neither is looked after.
     """
 
     def __init__(self, module: nn.Module) -> None:
         self.parts = _parts(module)
         self.training = [part for part in self.parts if part.training]
+        foreign = [part for part in self.parts if not type(part).__module__.startswith(_STEADY)]
+        self.steady = not foreign
         with torch.no_grad():
             self.buffers = [
                 (part._buffers, name, buffer, _version(buffer), buffer.clone())
-                for part in self.parts
-                if part._buffers and not type(part).__module__.startswith(_STEADY)
+                for part in foreign
                 for name, buffer in part._buffers.items()
                 if buffer is not None
             ]
