@@ -4,12 +4,11 @@ from __future__ import annotations
 
 __all__ = ["Dataset", "Sample", "open_dataset", "whole_of"]
 
-import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
@@ -17,9 +16,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from ram.axes import Axis
 from ram.data.file import DatasetFile
+from ram.data.sample import Sample
 from ram.data.source import Source
 from ram.data.spec import PARTS
 from ram.errors import DataError, explained, nearest
+
+if TYPE_CHECKING:
+    import xarray
+
+    from ram.data.torch_view import TorchView
 
 Selection = slice | Sequence[int] | NDArray[np.integer] | NDArray[np.bool_]
 
@@ -61,38 +66,6 @@ def whole_of(source: Source) -> Dataset:
     return Dataset(source, np.arange(source.head.count))
 
 
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """One sample. ``index`` is its row in the file; truth and regions are read when they are asked for."""
-
-    index: int
-    id: str
-    group: str
-    x: Float32[np.ndarray, " channel *space"] = field(repr=False)
-    targets: dict[str, float]
-    parameters: dict[str, float]
-    _source: Source = field(repr=False)
-
-    @functools.cached_property
-    def truth(self) -> dict[tuple[str, str], Float32[np.ndarray, "*space"]]:
-        """(target, kind) -> map, for those that were computed for this sample."""
-        kinds = [key for key in self._source.head.truth if self._has(f"truth/{key[0]}/{key[1]}")]
-        return {(target, kind): self._source.truth(target, kind, self._row)[0] for target, kind in kinds}
-
-    @functools.cached_property
-    def regions(self) -> UInt8[np.ndarray, "*space"] | None:
-        """Code of the region of each cell, or None where the file has no regions for this sample."""
-        stored = bool(self._source.head.regions) and self._has("regions")
-        return self._source.regions(self._row)[0] if stored else None
-
-    @property
-    def _row(self) -> Int64[np.ndarray, "1"]:
-        return np.array([self.index])
-
-    def _has(self, name: str) -> bool:
-        return bool(self._source.present(name, self._row)[0])
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """A view of some samples of a file, in an order of its own.
@@ -121,6 +94,23 @@ class Dataset:
         if isinstance(item, (int, np.integer)):
             return self._sample(int(item))
         return Dataset(self._source, self.indices[self._positions(item)])
+
+    def __getitems__(self, positions: Sequence[int]) -> list[dict[str, Any]]:
+        """Return samples as dictionaries, read at once: what PyTorch's DataLoader asks for, a batch at a time."""
+        part = self[np.asarray(positions, dtype=np.int64)]
+        columns = part._sample_columns()
+        return [{name: values[row] for name, values in columns.items()} for row in range(len(part))]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the source and the rows, as small numbers as they fit in: a view is sent to every worker."""
+        steps = np.diff(self.indices, prepend=0)
+        fitting = np.promote_types(np.min_scalar_type(steps.min(initial=0)), np.min_scalar_type(steps.max(initial=0)))
+        return {"source": self._source, "steps": steps.astype(fitting if fitting.kind in "iu" else np.int64)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what `__getstate__` gave."""
+        object.__setattr__(self, "_source", state["source"])
+        object.__setattr__(self, "indices", np.cumsum(state["steps"], dtype=np.int64))
 
     def __iter__(self) -> Iterator[Sample]:
         return (self._sample(position) for position in range(len(self)))
@@ -211,15 +201,61 @@ class Dataset:
         stored = self._source.head.lengths
         return np.full(len(self), self.axes[-1].size) if stored is None else np.asarray(stored[self.indices])
 
-    def x(self, rows: Selection | None = None) -> Float32[np.ndarray, "sample channel *space"]:
-        """Return inputs as a new array: of all samples, or of the positions in this view given by `rows`.
+    @property
+    def block_rows(self) -> int:
+        """Number of samples that the file stores and reads together; 0 where each can be read by itself."""
+        return self._source.block_rows
+
+    def keep(self, kept_bytes: int) -> None:
+        """Set how much of the inputs may stay in memory between calls, about; for all views of this file."""
+        self._source.keep(kept_bytes)
+
+    def x(
+        self, rows: Selection | None = None, *, out: Float32[np.ndarray, "sample channel *space"] | None = None
+    ) -> Float32[np.ndarray, "sample channel *space"]:
+        """Return inputs: of all samples, or of the positions in this view given by `rows`; a new array, or `out`.
 
         Raises
         ------
         DataError
             A row is not what was written; the message names it.
         """
-        return self._source.inputs(self.indices if rows is None else self.indices[self._positions(rows)])
+        chosen = self.indices if rows is None else self.indices[self._positions(rows)]
+        if out is None:
+            return self._source.inputs(chosen)
+        self._source.inputs_into(chosen, out)
+        return out
+
+    def as_torch(self, targets: Sequence[str] | None = None, *, parameters: Sequence[str] = ()) -> TorchView:
+        """Return this view as pairs ``x, y`` of float32 tensors, for loops that are written that way.
+
+        >>> for x, y in DataLoader(data.as_torch(["depth"]), batch_size=64, shuffle=True): ...  # doctest: +SKIP
+
+        Parameters
+        ----------
+        targets
+            What `y` holds, shape (target,), NaN where not measured; all of them where not given.
+        parameters
+            Where some are given, samples are ``x, parameters, y``.
+        """
+        from ram.data.torch_view import TorchView
+
+        return TorchView(self, targets=targets, parameters=parameters)
+
+    def to_xarray(self) -> xarray.DataTree:
+        """Return this view as xarray's tree of arrays with dimensions, coordinates and units.
+
+        Paths are those of the file: ``tree["inputs"]``, ``tree["targets/depth"]``. Inputs, truth and regions are
+        read, and verified, when their values are asked for.
+
+        Raises
+        ------
+        DataError
+            xarray is not installed.
+        """
+        from ram.data.labelled import as_tree
+
+        return as_tree(self)
 
     def target_array(self, names: Sequence[str] | None = None) -> Float64[np.ndarray, "sample target"]:
         """Return targets in their units, NaN where they were not measured; all of them without `names`."""
@@ -263,21 +299,30 @@ class Dataset:
             There is no such split or part.
         """
         self._check_known("the part of a split", part, PARTS)
-        return self[np.asarray(self.split_array(split) == part, dtype=np.bool_)]
+        self._check_known("the split", split, self.splits)
+        return self[np.asarray(self._column(f"splits/{split}") == PARTS.index(part), dtype=np.bool_)]
 
     def _sample(self, position: int) -> Sample:
         if not -len(self) <= position < len(self):
             raise IndexError(f"{self.path}: position {position} of {len(self)} samples")
-        one = Dataset(self._source, self.indices[[position]])
-        return Sample(
-            index=int(one.indices[0]),
-            id=str(one.ids[0]),
-            group=str(one.groups[0]),
-            x=one.x()[0],
-            targets=dict(zip(self.targets, one.target_array()[0].tolist(), strict=True)),
-            parameters=dict(zip(self.parameters, one.parameter_array()[0].tolist(), strict=True)),
-            _source=self._source,
-        )
+        part = Dataset(self._source, self.indices[[position]])
+        content = {name: values[0] for name, values in part._sample_columns().items()}
+        return Sample(**content, _source=self._source)
+
+    def _sample_columns(self) -> dict[str, Sequence[Any]]:
+        """Return what samples consist of, each as a sequence with one entry a sample."""
+        targets = [dict(zip(self.targets, row, strict=True)) for row in self.target_array().tolist()]
+        parameters = [dict(zip(self.parameters, row, strict=True)) for row in self.parameter_array().tolist()]
+        return {
+            "index": self.indices.tolist(),
+            "id": self.ids.tolist(),
+            "group": self.groups.tolist(),
+            "x": self.x(),
+            "targets": targets,
+            "parameters": parameters,
+            "weight": self.weights.tolist(),
+            "length": self.lengths.tolist(),
+        }
 
     def _positions(self, selection: Selection) -> slice | NDArray[np.integer] | NDArray[np.bool_]:
         if isinstance(selection, slice):

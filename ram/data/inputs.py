@@ -6,10 +6,9 @@ __all__ = ["ChunkedInputs", "Inputs", "MappedInputs"]
 
 import mmap
 import threading
+import weakref
 import zlib
 from abc import ABC, abstractmethod
-from collections import OrderedDict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,9 @@ from ram.storage import hdf5
 
 Array = NDArray[Any]
 Rows = NDArray[np.int64]
-_KEPT_BYTES = 2**28
+_KEPT_BYTES = 2**27
+_PIECE_BYTES = 2**18
+_AROUND_BYTES = 2**16  # Linux maps so much around a page that is touched
 
 
 class Inputs(ABC):
@@ -90,13 +91,20 @@ class MappedInputs(Inputs):
     def take(self, rows: Rows, out: Array) -> None:
         """Write the stored numbers of `rows` into `out`."""
         self._check_whole()
-        self.verify(rows, self._content)
-        first, end = (int(rows[0]), int(rows[0]) + rows.size) if rows.size else (0, 0)
-        if np.array_equal(rows, np.arange(first, end)):
-            np.copyto(out, self._memory[first:end])
+        # Rows that are new are verified a few at a time, so that they are copied while the processor has them at hand.
+        step = rows.size if self._verified[rows].all() else max(1, _PIECE_BYTES // self.row_bytes)
+        for begin in range(0, rows.size, step):
+            some = rows[begin : begin + step]
+            self.verify(some, self._content)
+            self._copy(some, out[begin : begin + step])
+
+    def _copy(self, rows: Rows, out: Array) -> None:
+        if rows[-1] - rows[0] == rows.size - 1 and np.array_equal(rows, np.arange(rows[0], rows[-1] + 1)):
+            np.copyto(out, self._memory[rows[0] : rows[-1] + 1])
+            self._give_back(rows.size * self.row_bytes)
         else:
             np.take(self._memory, rows, axis=0, out=out, mode="clip")  # rows are in bounds; "raise" copies twice
-        self._give_back(rows.size)
+            self._give_back(rows.size * (self.row_bytes + _AROUND_BYTES))
 
     def _check_whole(self) -> None:
         """Refuse a file that was cut short: touching a page beyond its end would kill the interpreter."""
@@ -111,9 +119,9 @@ class MappedInputs(Inputs):
                 )
             )
 
-    def _give_back(self, rows: int) -> None:
+    def _give_back(self, touched: int) -> None:
         """Drop pages from this process when many were touched; they stay in the system's cache of the file."""
-        self._touched += rows * max(self.row_bytes, mmap.PAGESIZE)
+        self._touched += touched
         if self._touched > self.kept_bytes and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
             self._touched = 0
@@ -126,53 +134,81 @@ class ChunkedInputs(Inputs):
         super().__init__(path, head)
         self._array, self._rows = file["inputs"], head.block_rows
         self._filters = stored_inputs(file, path).filters
-        self._kept: OrderedDict[int, Array] = OrderedDict()
+        self._plain = path.open("rb", buffering=0)
+        weakref.finalize(self, self._plain.close)
+        if ZSTD in self._filters:
+            import hdf5plugin  # noqa: F401 - makes the filter known to the library
+        self._slot_of = np.full(-(-head.count // head.block_rows), -1)
+        self._kept: Array = np.empty((0, self._rows, *self.shape[1:]), dtype=self.dtype)
+        self._holds = self._last_used = np.zeros(0, dtype=np.int64)
+        self._clock = 0
         self._lock = threading.Lock()
 
     def take(self, rows: Rows, out: Array) -> None:
-        """Write the stored numbers of `rows` into `out`, block by block."""
+        """Write the stored numbers of `rows` into `out`, block by block where they are more than are kept."""
         with self._lock:
-            for block, places in self._by_block(rows):
-                values = self._block(block)
-                out[places] = values[rows[places] - block * self._rows]
+            self._make_room()
+            blocks = rows // self._rows
+            needed, most = np.unique(blocks), len(self._kept)
+            # Blocks in memory first, before others take their place.
+            needed = needed[np.argsort(self._slot_of[needed] < 0, kind="stable")]
+            for begin in range(0, needed.size, most):
+                some = needed[begin : begin + most]
+                self._load(some)
+                places = ... if needed.size <= most else np.flatnonzero(np.isin(blocks, some))
+                self._gather(rows[places], out, places)
 
-    def _by_block(self, rows: Rows) -> Iterator[tuple[int, Rows]]:
-        """Yield blocks with the places in `rows` that lie in them; those in memory first, before they are let go."""
-        blocks = rows // self._rows
-        order = np.argsort(blocks, kind="stable")
-        found, begins = np.unique(blocks[order], return_index=True)
-        parts = dict(zip(found.tolist(), np.split(order, begins[1:]), strict=False))  # [] splits into [[]]
-        for block in sorted(parts, key=lambda one: (one not in self._kept, one)):
-            yield block, parts[block]
+    def _gather(self, rows: Rows, out: Array, places: Any) -> None:
+        """Write rows of blocks in memory to their places in `out`."""
+        kept = self._kept.reshape(-1, *self.shape[1:])
+        stand = self._slot_of[rows // self._rows] * self._rows + rows % self._rows
+        if places is ...:
+            np.take(kept, stand, axis=0, out=out, mode="clip")  # rows are in bounds; "raise" copies twice
+        else:
+            out[places] = kept[stand]
 
-    def _block(self, block: int) -> Array:
-        """Return the rows of a block, from memory or decoded and verified."""
-        if block in self._kept:
-            self._kept.move_to_end(block)
-            return self._kept[block]
-        first, end = block * self._rows, min((block + 1) * self._rows, self.shape[0])
-        most = max(1, self.kept_bytes // (self._rows * self.row_bytes))
-        spare = None
-        while len(self._kept) >= most:
-            _, spare = self._kept.popitem(last=False)
-        values = self._decoded(block, spare)
-        self.verify(np.arange(first, end), values.data.cast("B"), first=first)
-        self._kept[block] = values
-        return values
+    def _make_room(self) -> None:
+        """Let go of all blocks where more or fewer of them are to be kept than before."""
+        slots = min(self._slot_of.size, max(1, self.kept_bytes // (self._rows * self.row_bytes)))
+        if slots != len(self._kept):
+            self._slot_of[:] = -1
+            self._kept = np.empty((slots, self._rows, *self.shape[1:]), dtype=self.dtype)
+            self._holds, self._last_used = np.full(slots, -1), np.zeros(slots, dtype=np.int64)
 
-    def _decoded(self, block: int, spare: Array | None) -> Array:
-        first, shape = block * self._rows, (self._rows, *self.shape[1:])
-        values = np.empty(shape, self.dtype) if spare is None else spare
-        where = f"/inputs rows {first} to {min(first + self._rows, self.shape[0]) - 1}"
-        with hdf5.reading(self.path, where):
-            if GZIP in self._filters:
+    def _load(self, blocks: Rows) -> None:
+        """Bring blocks into memory, verified, in the place of those that were not used for longest."""
+        self._clock += 1
+        there = self._slot_of[blocks]
+        self._last_used[there[there >= 0]] = self._clock
+        missing = blocks[there < 0]
+        for block, slot in zip(missing.tolist(), np.argsort(self._last_used, kind="stable").tolist(), strict=False):
+            if self._holds[slot] >= 0:
+                self._slot_of[self._holds[slot]] = self._holds[slot] = -1
+            self._decode(block, self._kept[slot])
+            self._holds[slot], self._slot_of[block], self._last_used[slot] = block, slot, self._clock
+
+    def _decode(self, block: int, values: Array) -> None:
+        """Read a block into `values` and verify it."""
+        first = block * self._rows
+        end = min(first + self._rows, self.shape[0])
+        with hdf5.reading(self.path, f"/inputs rows {first} to {end - 1}"):
+            if ZSTD in self._filters:
+                _check_zstd(self._chunk(first), values.nbytes)
+                self._array.read_direct(values, np.s_[first:end], np.s_[: end - first])
+            elif GZIP in self._filters:
                 _inflate(self._chunk(first), values)
             else:
-                if ZSTD in self._filters:
-                    _check_zstd(self._chunk(first), values.nbytes)
-                rows = min(self._rows, self.shape[0] - first)
-                self._array.read_direct(values, np.s_[first : first + rows], np.s_[:rows])
-        return values
+                self._read_plain(first, values)
+        self.verify(np.arange(first, end), values.data.cast("B"), first=first)
+
+    def _read_plain(self, first: int, values: Array) -> None:
+        """Read a chunk that lies in the file as it is; the HDF5 library would take three times as long."""
+        place = self._array.id.get_chunk_info_by_coord((first, *[0] * (len(self.shape) - 1)))
+        if place.size != values.nbytes:
+            raise ValueError(f"a chunk of {place.size:,} bytes, another length than {values.nbytes:,}")
+        self._plain.seek(place.byte_offset)
+        if self._plain.readinto(values.data.cast("B")) != values.nbytes:
+            raise ValueError("a chunk that ends behind the end of the file")
 
     def _chunk(self, first: int) -> bytes:
         """Return a chunk as it lies in the file."""
@@ -180,7 +216,7 @@ class ChunkedInputs(Inputs):
         mask, content = self._array.id.read_direct_chunk(place)
         if mask:
             raise ValueError("a chunk that some filter left out")
-        return bytes(content)
+        return content  # type: ignore[no-any-return]  # h5py has no types
 
 
 def _inflate(content: bytes, out: Array) -> None:

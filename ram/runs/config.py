@@ -14,15 +14,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic_core import PydanticCustomError
 
 from ram.data.mapped.settings import DataMapping
+from ram.data.sizes import byte_size
 from ram.errors import ConfigError, explained
 from ram.storage.sections import AsTuple, Names, Section, checked, read_toml
 
-
 Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], AsTuple, Field(min_length=1)]
 Positive = Annotated[int, Field(ge=1)]
+
+
+def _a_size(text: object) -> object:
+    try:
+        byte_size(str(text))
+    except ValueError:
+        raise PydanticCustomError("byte_size", "Input should be a size such as '4 GiB' or '500 MB'") from None
+    return text
+
+
+ByteSize = Annotated[str, BeforeValidator(_a_size)]
 
 
 class DataConfig(Section):
@@ -34,6 +46,10 @@ class DataConfig(Section):
     log_targets: Names = Field(default=(), description="Targets regressed in the logarithm: contributions are factors")
     parameters: Names = Field(default=(), description="Scalar design parameters that join at the linear unit")
     split: str = Field(default="default", description="Which of the file's splits is used")
+    loading: Literal["auto", "memory", "mapped", "blocks"] = Field(
+        default="auto", description="How inputs are read; auto: in memory where they fit the budget"
+    )
+    memory_budget: ByteSize = Field(default="4 GiB", description="What inputs may take in memory")
     mapping: DataMapping | None = Field(
         default=None, description="Where things lie in an HDF5 file of one's own, which is read in place"
     )

@@ -144,13 +144,14 @@ def _train_epoch(engine: _Engine, train: Batches, fit: Fit, epoch: int) -> float
     net, config = engine.net, fit.config
     _train_mode(net, frozen_norms=epoch > config.epochs * (1 - config.frozen_norms))
     total = torch.zeros((), dtype=torch.float64, device=engine.fabric.device)
-    order = generator(fit.seed, "order", epoch).permutation(len(train))
+    order = train.order(seed=fit.seed, epoch=epoch)
     choice = _augmentation(fit, epoch)
     for batch in train.iterate(order, batch_size=config.batch_size):
         x = augment(batch.x, fit.group, choice[batch.positions]) if fit.group else batch.x
         x, targets, parameters = engine.fabric.to_device((x, batch.targets, batch.parameters))
         predicted = net.standardised_prediction(x, parameters)
-        loss = _loss(predicted, net.standardised_targets(targets), kind=config.loss)
+        weights = None if batch.weights is None else engine.fabric.to_device(batch.weights)
+        loss = _loss(predicted, net.standardised_targets(targets), kind=config.loss, weights=weights)
         norm = engine.step(loss, clip=config.gradient_clip)
         _check_finite(loss, norm, batch, train, epoch)
         total += loss.detach().double() * len(batch.positions)
@@ -178,14 +179,22 @@ def _augmentation(fit: Fit, epoch: int) -> np.ndarray:
     return np.asarray(draws[fit.rows])
 
 
-def _loss(predicted: Float[Tensor, "batch output"], wanted: Float[Tensor, "batch output"], *, kind: str) -> Tensor:
-    """Mean over the targets that were measured."""
+def _loss(
+    predicted: Float[Tensor, "batch output"],
+    wanted: Float[Tensor, "batch output"],
+    *,
+    kind: str,
+    weights: Float[Tensor, " batch"] | None = None,
+) -> Tensor:
+    """Mean over the targets that were measured; weights have a mean of 1 over the training part."""
     known = wanted.isfinite()
     error = torch.where(known, predicted - wanted.to(predicted.dtype).nan_to_num(), 0.0)
     values = 0.5 * error**2
     if kind == "huber":
         # Beyond 0.3 standard deviations linear: early large errors do not drown the fine ones.
         values = torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=0.3)
+    if weights is not None:
+        values = values * weights.to(values.dtype)[:, None]
     return values.sum() / known.sum().clamp(min=1)
 
 

@@ -14,6 +14,8 @@ from torch import Tensor
 from ram.data.batches import Batches
 from ram.data.checks import Finding, check_for_training
 from ram.data.dataset import Dataset
+from ram.data.loading import Loading, choose_loading
+from ram.data.sizes import byte_size
 from ram.errors import ConfigError, DataError, explained, nearest
 from ram.models.regressor import Regressor, TargetScaling
 from ram.models.symmetry import Symmetry, symmetry_group
@@ -61,7 +63,10 @@ def prepare(experiment: Experiment, *, data: str | Path | Dataset | None = None)
     findings = check_for_training(whole, section.targets, section.parameters, split=section.split)
     units = target_units(whole, section.targets, wanted=section.units)
     parts = {name: whole.subset(name, split=section.split) for name in ("train", "validation")}
-    batches = {name: _batches(part, experiment, units) for name, part in parts.items()}
+    loading = choose_loading(
+        list(parts.values()), loading=section.loading, budget_bytes=byte_size(section.memory_budget)
+    )
+    batches = {name: _batches(part, experiment, units, loading) for name, part in parts.items()}
     train = batches["train"]
     spec = NetSpec(
         model=experiment.model,
@@ -89,12 +94,14 @@ def _check_names(experiment: Experiment) -> None:
                 raise ConfigError(explained(where=key, what="a name", allowed=allowed, got=name, next_step=near))
 
 
-def _batches(part: Dataset, experiment: Experiment, units: dict[str, str]) -> Batches:
+def _batches(part: Dataset, experiment: Experiment, units: dict[str, str], loading: Loading) -> Batches:
     return Batches(
         part,
         targets=measured_targets(part, units),
         parameters=experiment.data.parameters,
+        loading=loading,
         channels_last=experiment.training.channels_last,
+        pinned=experiment.training.device in ("cuda", "auto") and torch.cuda.is_available(),
     )
 
 
@@ -134,12 +141,16 @@ def _build(spec: NetSpec, train: Batches, experiment: Experiment) -> Regressor:
 
 
 def _channel_statistics(train: Batches) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each channel over samples and space, in float64, one pass."""
+    """Mean and standard deviation of each channel over samples and measured cells, in float64, one pass."""
     # Sums are taken around one value of the data: around zero they would lose digits where the mean is large.
     shift = _by_channel(train.take(np.arange(1)).x)[:, :1]
     count, total, squares = 0, torch.zeros_like(shift[:, 0]), torch.zeros_like(shift[:, 0])
-    for batch in train.iterate(np.arange(len(train)), batch_size=256):
+    lengths = torch.from_numpy(train.data.lengths)
+    padded = bool((lengths < train.data.axes[-1].size).any())
+    for batch in train.stream():
         x = _by_channel(batch.x) - shift
+        if padded:
+            x = x[:, _measured(batch.x, lengths[batch.positions])]
         count, total, squares = count + x.shape[1], total + x.sum(1), squares + x.square().sum(1)
     scale = (squares / count - (total / count) ** 2).clamp(min=0).sqrt()
     return (total / count + shift[:, 0]).numpy(), _nonzero(scale.numpy())
@@ -147,6 +158,12 @@ def _channel_statistics(train: Batches) -> tuple[np.ndarray, np.ndarray]:
 
 def _by_channel(x: Tensor) -> Tensor:
     return x.double().transpose(0, 1).flatten(1)  # (channel, sample x space)
+
+
+def _measured(x: Tensor, lengths: Tensor) -> Tensor:
+    """Say of each cell of a batch whether it is no padding, shape (sample x space,)."""
+    inside = torch.arange(x.shape[-1]) < lengths.view(-1, *[1] * (x.ndim - 2))  # (sample, ..., last axis)
+    return inside.expand(x.shape[0], *x.shape[2:]).flatten()
 
 
 def _nonzero(scale: np.ndarray) -> np.ndarray:

@@ -62,6 +62,11 @@ class TrainingProgress:
     ) -> None:
         self._progress.stop()
 
+    def say(self, text: str) -> None:
+        """Print a line above the bar, where there is one."""
+        if not self._progress.disable:
+            self._progress.console.print(text, markup=False, highlight=False)
+
     def on_step(self, samples: int) -> None:
         """Count `samples` as seen."""
         self._progress.advance(self._task, samples)

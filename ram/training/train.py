@@ -138,9 +138,11 @@ def _relative(path: Path, folder: Path) -> str:
 
 def _provenance(prepared: Prepared) -> dict[str, Any]:
     experiment, data = prepared.experiment, prepared.data
-    return provenance(
+    content = provenance(
         data_name=data.name, data_digest=data.digest, seed=experiment.seed, threads=experiment.training.threads
     )
+    content["data"]["loading"] = str(prepared.train.loading)
+    return content
 
 
 def _findings(prepared: Prepared) -> list[dict[str, Any]]:
@@ -165,6 +167,7 @@ def _fit(prepared: Prepared, folder: Path, *, progress: bool | None) -> dict[str
 
     started = time.time()
     with shown:
+        shown.say(str(prepared.train.loading))
         fit(
             prepared.regressor,
             prepared.train,
