@@ -82,6 +82,32 @@ def test_the_same_arrays_from_any_file(tmp_path: Path, imported: Callable[..., D
     )
 
 
+@pytest.mark.parametrize("kind", ["npz", "mat5", "mat73", "hdf5", "attribute", "step"])
+def test_the_rate_that_stands_in_a_file_is_used(tmp_path: Path, imported: Callable[..., Dataset], kind: str) -> None:
+    path = tmp_path / "a.bin"
+    if kind == "npz":
+        with path.open("wb") as file:
+            np.savez(file, acc=ACC, freq=FREQ, fs=2000.0)
+    elif kind == "mat5":
+        scipy.io.savemat(path, {"acc": ACC, "freq": FREQ, "Fs": 2000}, appendmat=False)
+    elif kind == "mat73":
+        matlab73(path, acc=ACC, freq=FREQ[:, None], fs=np.array([[2000.0]]))
+    else:
+        with h5py.File(path, "w") as raw:
+            raw["acc"], raw["freq"] = ACC, FREQ
+            if kind == "hdf5":
+                raw["sample_rate"] = 2000.0
+            elif kind == "attribute":
+                raw["acc"].attrs["sampling_frequency"] = 2000
+                raw.attrs["fs"] = 44100
+            else:
+                raw.attrs["dt"] = 0.0005
+    (axis,) = imported(path).axes
+    assert (axis.unit, axis.centres[1]) == ("s", 0.0005)
+    (axis,) = imported(path, sample_rate="1 kHz").axes
+    assert axis.centres[1] == 0.001
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_axes_in_any_order(

@@ -7,7 +7,7 @@ MATLAB's.
 
 from __future__ import annotations
 
-__all__ = ["Array", "ArrayFile", "Cells", "open_arrays"]
+__all__ = ["Array", "ArrayFile", "Cells", "check_real", "load_npy", "open_arrays"]
 
 import contextlib
 import re
@@ -22,10 +22,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ram.data.importing.matrices import text_matrix
 from ram.errors import ConfigError, DataError, explained, nearest
 
 _REAL = "fiub"
 _MOST_TEXT_BYTES = 2**28
+_RATES = {"fs", "samplerate", "samplingrate", "samplingfrequency", "samplefrequency", "sampleratehz", "fshz"}
+_STEPS = {"dt", "ts", "sampleinterval", "samplinginterval", "samplingperiod", "deltat"}
 
 
 @dataclass(frozen=True)
@@ -80,13 +83,24 @@ class Cells:
 
 @dataclass(frozen=True)
 class ArrayFile:
-    """Named arrays of one file, and texts by name."""
+    """Named arrays of one file, texts by name, and single numbers: ``fs``, or ``daq/acc@fs`` for an attribute."""
 
     path: Path
     kind: str
     arrays: Mapping[str, Array | Cells] = field(repr=False)
     texts: Mapping[str, list[str]] = field(repr=False)
-    attributes: Mapping[str, float] = field(default_factory=dict, repr=False)
+    numbers: Mapping[str, float] = field(default_factory=dict, repr=False)
+
+    def step_of(self, name: str) -> tuple[float, str] | None:
+        """Return the step of time in s and where it stands: at the array, else the one that the file has."""
+        found: dict[str, float] = {}
+        for key, value in self.numbers.items():
+            word = re.split(r"[/@]", key)[-1].lower().replace("_", "").replace(" ", "")
+            if value > 0 and word in _RATES | _STEPS:
+                found[key] = 1 / value if word in _RATES else value
+        own = {key: step for key, step in found.items() if key.startswith(f"{_plain(name)}@")}
+        chosen = own or found
+        return (next(iter(chosen.values())), next(iter(chosen))) if len(set(chosen.values())) == 1 else None
 
     def array(self, name: str, *, wanted_by: str) -> Array | Cells:
         """Return an array by its name, its path, or the last part of its path.
@@ -131,7 +145,7 @@ def open_arrays(path: Path) -> Iterator[ArrayFile]:
         elif begin.startswith(b"\x93NUMPY"):
             yield ArrayFile(path, "NPY", {path.stem: Array(load_npy(path))}, {})
         else:
-            yield ArrayFile(path, "text", {path.stem: Array(_text_matrix(path, stack))}, {})
+            yield ArrayFile(path, "text", {path.stem: Array(text_matrix(path, stack))}, {})
 
 
 def load_npy(path: Path, *, shown: Path | None = None) -> NDArray[Any]:
@@ -215,7 +229,7 @@ def _of_npz(path: Path, stack: contextlib.ExitStack) -> ArrayFile:
         raise DataError(
             explained(where=str(path), what="the file", allowed="a whole NPZ file", got=f"'{error}'")
         ) from None
-    return ArrayFile(path, "NPZ", arrays, texts)
+    return ArrayFile(path, "NPZ", arrays, texts, _scalars(arrays))
 
 
 def _of_matlab5(path: Path) -> ArrayFile:
@@ -232,7 +246,13 @@ def _of_matlab5(path: Path) -> ArrayFile:
     for name, values in content.items():
         if not name.startswith("__"):
             _keep_matlab(arrays, texts, name, values)
-    return ArrayFile(path, "MATLAB v5", arrays, texts)
+    return ArrayFile(path, "MATLAB v5", arrays, texts, _scalars(arrays))
+
+
+def _scalars(arrays: Mapping[str, Array | Cells]) -> dict[str, float]:
+    """Return the numbers that stand alone; MATLAB keeps them as matrices of one cell."""
+    small = {name: of for name, of in arrays.items() if isinstance(of, Array) and set(of.shape) <= {1}}
+    return {name: float(of.part({}).reshape(-1)[0]) for name, of in small.items() if of.dtype.kind in "fiu"}
 
 
 def _keep_matlab(
@@ -261,8 +281,8 @@ def _keep(
     elif values.dtype.names:
         for part in values.dtype.names:
             _keep(arrays, texts, f"{name}/{part}", values[part], unit)
-    elif values.dtype.kind != "O" and values.ndim:
-        arrays[name] = Array(values, unit)
+    elif values.dtype.kind != "O":
+        arrays[name] = Array(values if values.ndim else values.reshape(1), unit)
 
 
 def _of_hdf5(path: Path, stack: contextlib.ExitStack, *, matlab: bool) -> ArrayFile:
@@ -273,17 +293,18 @@ def _of_hdf5(path: Path, stack: contextlib.ExitStack, *, matlab: bool) -> ArrayF
     file = stack.enter_context(hdf5.open_safely(path))
     arrays: dict[str, Array | Cells] = {}
     texts: dict[str, list[str]] = {}
-    attributes: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     with hdf5.reading(path):
+        numbers |= _numbers_in_attributes(file, "")
         for node in hdf5.nodes(file):
             if matlab and node.path.startswith("/#"):
                 continue
             if node.kind in {"group", "dataset"}:
-                attributes |= _numbers_in_attributes(file[node.raw], _plain(node.path))
+                numbers |= _numbers_in_attributes(file[node.raw], _plain(node.path))
             if node.kind == "dataset":
                 _keep_hdf5(arrays, texts, _plain(node.path), file[node.raw], file, matlab=matlab)
     assert isinstance(file, h5py.File)
-    return ArrayFile(path, "MATLAB v7.3" if matlab else "HDF5", arrays, texts, attributes)
+    return ArrayFile(path, "MATLAB v7.3" if matlab else "HDF5", arrays, texts, numbers | _scalars(arrays))
 
 
 def _keep_hdf5(
@@ -291,7 +312,10 @@ def _keep_hdf5(
 ) -> None:
     import h5py
 
-    if data.shape is None or data.shape == ():
+    if data.shape is None or (data.shape == () and data.dtype.kind not in _REAL):
+        return
+    if data.shape == ():
+        arrays[name] = Array(np.asarray(data[()]).reshape(1))
         return
     small = data.size * data.dtype.itemsize <= _MOST_TEXT_BYTES  # what a file declares it need not hold
     unit = _unit_of(data)
@@ -326,51 +350,6 @@ def _unit_of(data: Any) -> str:
 
     names = [name for name in data.attrs if name.lower() in {"unit", "units"}]
     return hdf5.read_text(data, names[0]) if names else ""
-
-
-def _text_matrix(path: Path, stack: contextlib.ExitStack) -> NDArray[Any]:
-    """Return a matrix in a text file, one sample a line, as a memory map; the text is read line by line."""
-    target = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ram-import-"))) / "matrix"
-    width, place, whole = 0, 0, True
-    with path.open(encoding="utf-8-sig", errors="replace") as file, target.open("wb") as copy:
-        for place, line in enumerate(file, start=1):
-            cells = re.split(r"[\s;,]+", line.strip())
-            try:
-                numbers = np.array(cells, dtype=np.float64) if line.strip() else np.zeros(0)
-                fits = len(numbers) == (width or len(numbers))
-            except ValueError:
-                fits = False
-            if not fits:
-                raise DataError(_unfit_line(path, place, width, line))
-            width = width or len(numbers)
-            whole = whole and bool(np.all(numbers == np.rint(numbers)) and np.all((numbers >= 0) & (numbers <= 255)))
-            copy.write(numbers.tobytes())
-    if not width:
-        raise DataError(explained(where=str(path), what="the file", allowed="a matrix of numbers", got="no numbers"))
-    values = np.memmap(target, dtype=np.float64, mode="r").reshape(-1, width)
-    return _Bytes(values) if whole else values  # type: ignore[return-value]
-
-
-class _Bytes:
-    """A matrix of whole numbers 0 to 255, handed out as bytes."""
-
-    dtype = np.dtype(np.uint8)
-
-    def __init__(self, values: NDArray[Any]) -> None:
-        self.values, self.shape = values, values.shape
-
-    def __getitem__(self, key: Any) -> NDArray[np.uint8]:
-        return np.asarray(self.values[key], dtype=np.uint8)
-
-
-def _unfit_line(path: Path, place: int, width: int, line: str) -> str:
-    return explained(
-        where=f"{path} line {place}",
-        what="a line of a matrix",
-        allowed=f"{width or 'some'} numbers with spaces or commas between them",
-        got=repr(line.strip()[:60]),
-        next_step="Name arrays in NPZ, NPY, MATLAB or HDF5 files, or matrices of numbers in text files",
-    )
 
 
 def _flat(values: NDArray[Any]) -> NDArray[Any]:

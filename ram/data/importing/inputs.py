@@ -84,6 +84,7 @@ class ArrayInputs(Inputs):
     layout: tuple[str, ...]
     kind: str
     space: tuple[int, ...] = ()
+    step: float | None = None
 
     def __len__(self) -> int:
         return self.array.shape[self.layout.index("sample")] if "sample" in self.layout else 1
@@ -107,7 +108,8 @@ class ArrayInputs(Inputs):
                 )
             )
         names = ("signal",) if shape[0] == 1 else tuple(f"channel{place}" for place in range(1, shape[0] + 1))
-        return Look(self.kind, shape, names, (self.array.unit,) * shape[0], self.array.dtype.name)
+        step = self.step if len(shape) == 2 else None
+        return Look(self.kind, shape, names, (self.array.unit,) * shape[0], self.array.dtype.name, step=step)
 
     def read(self, index: int, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Return one slice."""

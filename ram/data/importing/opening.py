@@ -189,8 +189,10 @@ def _with_arrays(plan: Plan, table: Table | None, stack: contextlib.ExitStack) -
         return Opened(columns, inputs, _numbers(len(inputs)), said=(f"{file.kind}, {len(inputs):,} cells",))
     check_real(found, where=where)
     layout = _layout(plan, file, found, table, where)
-    inputs = ArrayInputs(where, found, layout, f"{file.kind} {found.dtype}", plan.shape)
-    said = (f"{where}: {' x '.join(map(str, found.shape))} {found.dtype} as {', '.join(layout)}",)
+    step = file.step_of(inputs_name) if "time" in layout and not plan.sample_rate else None
+    inputs = ArrayInputs(where, found, layout, f"{file.kind} {found.dtype}", plan.shape, step=step[0] if step else None)
+    said: tuple[str, ...] = (f"{where}: {' x '.join(map(str, found.shape))} {found.dtype} as {', '.join(layout)}",)
+    said += (f"{1 / step[0]:.6g} Hz by {step[1]}",) if step else ()
     recording = "sample" not in layout
     rows = inputs.look(0).shape[-1] if recording else len(inputs)
     columns = table or table_of_arrays(file, rows=rows)
