@@ -97,7 +97,7 @@ class ItemByItem(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, row: int) -> tuple[Tensor, Tensor]:
         """Return one sample."""
-        return torch.from_numpy(self.x[row]), torch.tensor(self.y[row], dtype=torch.float32)
+        return torch.from_numpy(self.x[row]), torch.tensor([self.y[row]], dtype=torch.float32)
 
 
 # Loading

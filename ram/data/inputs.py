@@ -92,7 +92,7 @@ class MappedInputs(Inputs):
         """Write the stored numbers of `rows` into `out`."""
         self._check_whole()
         # Rows that are new are verified a few at a time, so that they are copied while the processor has them at hand.
-        step = rows.size if self._verified[rows].all() else max(1, _PIECE_BYTES // self.row_bytes)
+        step = max(1, rows.size if self._verified[rows].all() else _PIECE_BYTES // self.row_bytes)
         for begin in range(0, rows.size, step):
             some = rows[begin : begin + step]
             self.verify(some, self._content)
