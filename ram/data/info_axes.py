@@ -17,7 +17,7 @@ _RATE = re.compile(
 _PLAIN_RATE = re.compile(r"sampl(e|ing) ?(rate|freq|frequency)|d ?t|fs|output data rate")
 _PERIOD = re.compile(r"^(d ?t|delta ?t|dt computer)$|(time|sampl\w*) ?(step|interval|increment|period)|^x ?incr")
 _NO_RATE = re.compile(r"max|min|spatial|pulse|clock|distance|length|bit|saving|raw data")
-_TIME = re.compile(r"\b(times?|stamps?|timestamps?|date|t|seconds)\b")
+_TIME = re.compile(r"\b(times?|clock|stamps?|timestamps?|date|t|seconds)\b")
 FASTEST = 1e6  # Hz; what is called a rate beyond it is mostly that of the converter, before it was decimated
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 _HERTZ = {"": 1.0, "Hz": 1.0, "hz": 1.0, "HZ": 1.0, "S/s": 1.0, "1/s": 1.0, "kHz": 1e3, "kS/s": 1e3, "MHz": 1e6}
@@ -135,7 +135,10 @@ def rates_for(contents: Contents, array: Facts, axes: Sequence[AxisFind]) -> lis
             score = 10.0 * agrees + quantity.near + 0.5 * exactly - 5.0 * (rate > FASTEST)
             named.append((score, rate, reason, quantity))
     named.sort(key=lambda one: -one[0])
-    ranked: list[tuple[float, str, Quantity | None]] = [(rate, reason, quantity) for _, rate, reason, quantity in named]
+    # The same setting stands with each of many records: it is told once.
+    first = {(quantity.name, rate): (rate, reason, quantity) for _, rate, reason, quantity in reversed(named)}
+    order = dict.fromkeys((quantity.name, rate) for _, rate, _, quantity in named)
+    ranked: list[tuple[float, str, Quantity | None]] = [first[key] for key in order]
     agreed = bool(named) and named[0][0] >= 10
     return ranked if agreed or not by_axis else [*by_axis, *ranked]
 
@@ -216,9 +219,10 @@ def _scale(contents: Contents, array: Facts, size: int, name: str, taken: set[st
         shape = [length for length in node["shape"] if length != 1]
         if shape != [size] or not node.get("rises") or node["path"] in taken or node is array:
             continue
-        there = node["path"].rpartition("/")[0]
-        score = 2 * (there == home) + home.startswith(there) + 4 * (bool(name) and plain_name(node["path"]) == name)
-        score += "step" in node
+        there, _, called = node["path"].rpartition("/")
+        if name and name.lower() not in words_of(called) and plain_name(called) != name:
+            continue
+        score = 2 * (there == home) + home.startswith(there) + ("step" in node) + 4 * (plain_name(called) == name)
         if score > 0 and (best is None or score > best[0]):
             best = (score, node)
     return best[1] if best else None

@@ -10,7 +10,7 @@ __all__ = ["Find", "Finds", "find"]
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ram.data.info_axes import (
@@ -30,13 +30,15 @@ Facts = Mapping[str, Any]
 
 _LEAST = 32  # numbers in an input
 _RECORDS = 8  # so many arrays of one kind are samples, fewer are channels or bands
+_WORTH = 0.05  # of the numbers in the largest array
 _MOST_SHOWN = 8
+_MOST_CHANNELS = 64
 _WINDOWS = 20  # windows that a record is cut into where nobody said how long one should be
 _NO_TARGET = re.compile(
     r"\b(id|ids|index|indices|idx|time|times|timestamp|timestamps|stamp|stamps|date|split|part|fold|group|groups|weight"
     r"|weights|mask|flag|count|number|axis\d*|channel|channels)\b"
 )
-_NO_RATE = '# sample_rate = "1 kHz"   # none was found: cells are counted'
+_NO_RATE_LINE = '# sample_rate = "1 kHz"   # none was found: cells are counted'
 _COLUMNS_BY_NAME = (
     ("ids", re.compile(r"\b(id|ids|name|names|file|files|uuid)\b")),
     ("groups", re.compile(r"\b(group|groups|specimen|specimens|machine|tool|bearing|part number|family|subject)\b")),
@@ -98,7 +100,7 @@ class _Choice:
     reason: str
     axes: Sequence[AxisFind] = ()
     rates: Sequence[tuple[float, str, Quantity | None]] = ()
-    channels: str = ""
+    channels: tuple[str, int] = ("", -1)
     targets: Sequence[Find] = ()
     columns: Sequence[Find] = ()
     roles: list[str] = field(default_factory=list)
@@ -116,12 +118,17 @@ def find(facts: Facts, *, file: str) -> Finds:
         return Finds(why_not=_why_not(contents))
     best = choices[0]
     best.axes = axes_of(contents, best.array)
-    best.rates = rates_for(contents, best.array, best.axes)
     best.channels = _channel_names(contents, best.array)
     best.targets = _targets(contents, best)
+    if why := _why_samples(best):
+        best.axes = [AxisFind(best.axes[0].size, "sample", why), *best.axes[1:]]
+    best.rates = rates_for(contents, best.array, best.axes)
     best.roles = _roles(best)
-    best.targets = [target for target in best.targets if best.many or _fits(contents, target.path, best)]
     best.columns = _columns(contents, best)
+    used = {column.path for column in best.columns}
+    fitting = [one for one in best.targets if best.many or _fits(contents, one.path, best)]
+    best.targets = [one for one in fitting if one.path not in used]
+    best.axes = [_with_role(axis, role, best) for axis, role in zip(best.axes, best.roles, strict=True)]
     inputs = [Find(one.pattern, "inputs", one.reason, unit_of(one.array)) for one in choices[:3]]
     rates = [(rate, reason) for rate, reason, _ in best.rates[:3]]
     return Finds(inputs, best.targets, best.columns, best.axes, rates, _mapping(best, file))
@@ -142,11 +149,11 @@ def _choices(contents: Contents) -> list[_Choice]:
             found.append((sum(numbers), _Choice(members[0], pattern, members, reason)))
             continue
         for node, count in zip(members, numbers, strict=True):
-            if count >= _LEAST and not (len(node["shape"]) == 1 and node.get("rises")):
+            if count >= _LEAST and node["bytes"] and not (len(node["shape"]) == 1 and node.get("rises")):
                 reason = f"{count:,} numbers, {len(node['shape'])} axes"
                 found.append((count, _Choice(node, node["path"], [node], reason)))
     found.sort(key=lambda one: -one[0])
-    return [choice for _, choice in found]
+    return [choice for count, choice in found if count >= _WORTH * found[0][0]]
 
 
 def _pattern(paths: Sequence[str]) -> str:
@@ -167,14 +174,17 @@ def _starred(names: Sequence[str]) -> str:
     return f"{names[0][:begin]}*"
 
 
-def _channel_names(contents: Contents, array: Facts) -> str:
-    """Return the path of texts beside an array that name the cells of its last axis: channels."""
+def _channel_names(contents: Contents, array: Facts) -> tuple[str, int]:
+    """Return the path of texts beside an array that name the cells of one of its axes, and which; -1 for none."""
     home = array["path"].rpartition("/")[0]
     for node in contents.nodes:
         near = node["path"].rpartition("/")[0] == home and node["kind"] == "dataset"
-        if near and node.get("number") == "t" and node["shape"] == [array["shape"][-1]] and len(array["shape"]) > 1:
-            return str(node["path"])
-    return ""
+        if not near or node.get("number") != "t" or not node["shape"] or len(node["shape"]) != 1:
+            continue
+        places = [place for place, size in enumerate(array["shape"]) if size == node["shape"][0]]
+        if len(places) == 1 and len(array["shape"]) > 1 and node["shape"][0] <= _MOST_CHANNELS:
+            return str(node["path"]), places[0]
+    return "", -1
 
 
 def _targets(contents: Contents, choice: _Choice) -> list[Find]:
@@ -212,6 +222,7 @@ def _targets_beside(contents: Contents, choice: _Choice) -> Iterator[Find]:
     """Yield attributes and single values that stand with every record and differ among them."""
     group, _, last = choice.pattern.rpartition("/")
     seen: dict[str, list[object]] = {}
+    units: dict[str, str] = {}
     for member in choice.members:
         for name, value in member.get("attributes", {}).items():
             seen.setdefault(f"{choice.pattern}@{name}", []).append(value)
@@ -223,22 +234,21 @@ def _targets_beside(contents: Contents, choice: _Choice) -> Iterator[Find]:
                 inside, _, name = node["path"].rpartition("/")
                 if inside == home and len(node.get("values", [])) == 1 and name != last:
                     seen.setdefault(f"{group}/{name}", []).append(node["values"][0])
+                    units[f"{group}/{name}"] = unit_of(node)
     for place, values in seen.items():
         numbers = {value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)}
         name = words_of(re.split(r"[@/]", place)[-1])
         if len(numbers) >= 3 and not _NO_TARGET.search(name):
-            yield Find(place, "target", f"a number with each of {len(values):,} records, {len(numbers):,} different")
+            reason = f"a number with each of {len(values):,} records, {len(numbers):,} different"
+            yield Find(place, "target", reason, units.get(place, ""))
 
 
 def _roles(choice: _Choice) -> list[str]:
     """Return a word for each axis: sample, channel, time or the name of the axis."""
     roles = ["time" if axis.is_time else plain_name(axis.name) for axis in choice.axes]
-    sizes = {int(one.reason.partition(" ")[0].replace(",", "")) for one in choice.targets if not choice.many}
     shape = choice.array["shape"]
-    if len(shape) > 1 and not choice.many and _are_samples(shape, roles, sizes):
-        roles[0] = "sample"
-    if choice.channels and not roles[-1]:
-        roles[-1] = "channel"
+    if choice.channels[0] and not roles[choice.channels[1]]:
+        roles[choice.channels[1]] = "channel"
     if "time" not in roles and (choice.rates or len(shape) == 1):
         free = [place for place, role in enumerate(roles) if not role]
         longest = max(free, key=lambda place: shape[place], default=None)
@@ -251,11 +261,27 @@ def _roles(choice: _Choice) -> list[str]:
     return [role or next(spare) for role in roles]
 
 
-def _are_samples(shape: Sequence[int], roles: Sequence[str], targets: set[int]) -> bool:
-    """Say whether the first axis counts samples: it has as many targets, or is a time too short to be cut."""
-    if not roles[0]:
-        return shape[0] in targets
-    return roles[0] == "time" and (shape[0] in targets or 2 * _WINDOWS > shape[0] < max(shape[1:]) / 8)
+def _why_samples(choice: _Choice) -> str:
+    """Return why the first axis counts samples, empty where it does not: as many targets, or a few long rows."""
+    first, shape = choice.axes[0], choice.array["shape"]
+    if choice.many or len(shape) == 1:
+        return ""
+    sizes = {int(one.reason.partition(" ")[0].replace(",", "")) for one in choice.targets}
+    # Channels over time have a value of each target for each moment, too.
+    record = first.is_time and len(shape) == 2 and (bool(choice.axes[1].name) or shape[1] <= _MOST_CHANNELS)
+    if shape[0] in sizes and (not first.name or first.is_time) and not record:
+        return "as many as there are targets"
+    few = 2 * _WINDOWS > shape[0] < max(shape[1:]) / 8
+    return "moments, too few to be cut" if first.is_time and few else ""
+
+
+def _with_role(axis: AxisFind, role: str, choice: _Choice) -> AxisFind:
+    """Return the axis called by its role; the reason says where it is no more than a guess."""
+    if role == "channel" and choice.channels[0]:
+        return replace(axis, name="channel", reason=f"named by {choice.channels[0]}")
+    if axis.name:
+        return axis
+    return replace(axis, name=f"{role}?", reason="a guess, nothing tells")
 
 
 def _fits(contents: Contents, path: str, choice: _Choice) -> bool:
@@ -284,39 +310,51 @@ def _columns(contents: Contents, choice: _Choice) -> list[Find]:
 
 def _mapping(choice: _Choice, file: str) -> str:
     """Return TOML for an experiment; what is not known stands as a comment that says what to fill in."""
-    sure = all(axis.name for axis in choice.axes) or choice.roles[0] == "sample" or len(choice.axes) == 1
+    sure = not any(axis.name.endswith("?") for axis in choice.axes) or len(choice.axes) == 1
     lines = ["[data]", f"file = {quoted(file)}", "", "[data.mapping]", f"inputs = {quoted(choice.pattern)}"]
     lines.append(f"layout = {quoted(' '.join(choice.roles))}{'' if sure else '   # a guess: nothing names all axes'}")
-    if choice.channels and choice.roles[-1] == "channel":
-        lines.append(f"channels = {quoted(choice.channels)}")
+    if choice.channels[0] and choice.roles[choice.channels[1]] == "channel":
+        lines.append(f"channels = {quoted(choice.channels[0])}")
     lines += _time_lines(choice)
     for axis, role in zip(choice.axes, choice.roles, strict=True):
         if role not in {"sample", "channel", "time"} and axis.scale:
-            lines.append(f"axes.{role}.centres = {quoted(axis.scale)}")
+            line = f"axes.{role}.centres = {quoted(axis.scale)}"
+            lines.append(line if axis.step else f"# {line}   # they do not rise evenly")
     lines += [f"{column.role} = {quoted(column.path)}" for column in choice.columns]
-    lines += [f"targets.{_target_name(one.path)} = {quoted(one.path)}" for one in choice.targets]
+    lines += [_target_line(one) for one in choice.targets]
     if not choice.targets:
         lines.append('# targets.NAME = "/path"   # none was found: one value a sample, or a moment')
     return "\n".join(lines)
 
 
-def _target_name(path: str) -> str:
-    return plain_name(re.split("[@:]", path)[-1]) or "target"
+def _target_line(target: Find) -> str:
+    name = plain_name(re.split("[@:]", target.path)[-1]) or "target"
+    if target.unit:
+        return f"targets.{name} = {quoted(target.path)}"
+    return f'targets.{name} = {{ path = {quoted(target.path)}, unit = "1" }}   # the file names no unit: say it here'
 
 
 def _time_lines(choice: _Choice) -> list[str]:
-    if "time" not in choice.roles:
-        return []
-    lines = [
-        _rate_line(*choice.rates[0])
-        if choice.rates
-        else '# sample_rate = "1 kHz"   # none was found: cells are counted'
-    ]
-    if "sample" not in choice.roles and not choice.many:
-        cells = choice.array["shape"][choice.roles.index("time")]
+    """Return the lines of the sample rate and of the windows that a record is cut into."""
+    along, lines = _axis_to_cut(choice), []
+    if "time" in choice.roles:
+        lines.append(_rate_line(*choice.rates[0]) if choice.rates else _NO_RATE_LINE)
+    elif along:
+        lines.append(f"along = {quoted(along)}")
+    if along:
+        cells = choice.array["shape"][choice.roles.index(along)]
         length = max(1, cells // _WINDOWS)
         lines.append(f"window = {length}   # cells of one sample: {cells // length} windows in {cells:,}; choose")
+        lines.append(f"stretch = {4 * length}   # what is trained on and what is tested on lie in different stretches")
     return lines
+
+
+def _axis_to_cut(choice: _Choice) -> str:
+    """Return the axis along which a record is cut into samples: the time, else a long first axis; empty for samples."""
+    if "sample" in choice.roles or choice.many:
+        return ""
+    long = choice.array["shape"][0] >= 2 * _WINDOWS and choice.roles[0] != "channel"
+    return "time" if "time" in choice.roles else choice.roles[0] if long else ""
 
 
 def _rate_line(rate: float, reason: str, quantity: Quantity | None) -> str:

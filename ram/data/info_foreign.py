@@ -70,8 +70,7 @@ class TreeInfo:
         yield "What could be used (guesses by names, shapes and values)"
         rows = [("inputs" if place == 0 else "or", one.path, one.reason) for place, one in enumerate(finds.inputs)]
         rows += [
-            (f"axis {place}", axis.name or "no name", f"{axis.size:,} cells{_because(axis.reason)}")
-            for place, axis in enumerate(finds.axes)
+            (f"axis {place}", axis.name, f"{axis.size:,} cells: {axis.reason}") for place, axis in enumerate(finds.axes)
         ]
         rows += [("rate", f"{rate:.7g} Hz", reason) for rate, reason in finds.rates]
         rows += [(one.role, one.path, one.reason) for one in (*finds.targets, *finds.columns)]
@@ -90,7 +89,3 @@ class TreeInfo:
             return []
         words = "To read it in place, paste this into an experiment's TOML; correct what was guessed wrong:"
         return [*textwrap.wrap(words, width), "", *self.finds.mapping.splitlines()]
-
-
-def _because(reason: str) -> str:
-    return f": {reason}" if reason else ", nothing tells what they are"

@@ -22,6 +22,7 @@ _MOST_TOKENS = 40  # attributes or single values of one group
 _LONGEST_VALUE = 48
 _WORTH_SAYING = 10_000  # bytes
 _SHAPE, _TYPE, _UNIT = 22, 20, 14  # widths of columns; what is wider goes to the notes
+_COLUMN = 12  # what shapes, types and units mostly need
 _DIGITS = re.compile(r"\d+")
 
 
@@ -145,26 +146,33 @@ def _span(sizes: Sequence[int]) -> int | str:
 def _line(branch: _Branch, indent: int, column: int, width: int) -> Iterator[str]:
     """Yield the line of a name: shape, type and unit in columns, the rest behind them or on lines of its own."""
     facts, title = branch.facts, branch.title
-    cells = [(_shape_words(facts), _SHAPE), (facts.get("dtype", ""), _TYPE), (unit_of(facts), _UNIT)]
-    notes = [text for text, most in cells if len(text) > most]
-    row = "  ".join((text if len(text) <= most else "").ljust(min(most, 14)) for text, most in cells)
-    notes = [*notes, *_notes(facts)]
+    row, notes = _row(facts)
     begin = f"{' ' * indent}{title.ljust(column)}"
     # A name wider than its column gets a line of its own.
     if len(title) > column and row.strip():
         yield begin.rstrip()
         begin = " " * (indent + column)
-    line = f"{begin}  {row}".rstrip()
-    said = "; ".join(notes)
+    line, said = f"{begin}  {row}", "; ".join(notes)
     if said and len(line) + 2 + len(said) <= width:
         yield f"{line}  {said}"
         return
+    line = line.rstrip()
     if len(line) > width and row.strip():
         yield begin.rstrip()
         line = f"{' ' * (indent + 4)}{'  '.join(row.split())}"
     yield line
     margin = " " * (indent + 4)
     yield from textwrap.wrap(said, max(width, indent + 30), initial_indent=margin, subsequent_indent=margin)
+
+
+def _row(facts: Facts) -> tuple[str, list[str]]:
+    """Return shape, type and unit in columns, those at the end left out where empty, and what else is to be said."""
+    cells = [(_shape_words(facts), _SHAPE), (facts.get("dtype", ""), _TYPE), (unit_of(facts), _UNIT)]
+    wide = next((place for place, (text, most) in enumerate(cells) if len(text) > most), len(cells))
+    shown, rest = [text for text, _ in cells[:wide]], [text for text, _ in cells[wide:] if text]
+    while shown and not shown[-1]:
+        shown.pop()
+    return "  ".join(text.ljust(_COLUMN) for text in shown), [*rest, *_notes(facts)]
 
 
 def _shape_words(facts: Facts) -> str:

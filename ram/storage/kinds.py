@@ -136,9 +136,9 @@ def _enum_words(kind: h5t.TypeID) -> str:
     names = [_readable(kind.get_member_name(place)) for place in range(min(count, _MOST_FIELDS))]
     if [name.upper() for name in names] == ["FALSE", "TRUE"]:
         return "bool"
-    codes = [f"{kind.get_member_value(place)} {name}" for place, name in enumerate(names)]
+    codes = sorted((kind.get_member_value(place), name) for place, name in enumerate(names))
     more = [f"... {count - len(names)} more"] if count > len(names) else []
-    return f"codes: {', '.join([*codes, *more])}"
+    return f"codes: {', '.join([*(f'{code} {name}' for code, name in codes), *more])}"
 
 
 def _rare_words(kind: h5t.TypeID, group: int) -> str:

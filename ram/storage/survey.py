@@ -246,6 +246,7 @@ def _values(array: h5d.DatasetID, facts: Facts, look: _Look) -> Facts:
     look.arrays, look.bytes_read = look.arrays + 1, look.bytes_read + size
     try:
         values = np.asarray(h5py.Dataset(array)[()]).reshape(-1)
+        values = values.astype(np.float64) if values.dtype == np.longdouble else values
     except Exception as error:
         return {"trouble": _said(error)}
     if number == "t":

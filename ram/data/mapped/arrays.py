@@ -19,6 +19,7 @@ from ram.errors import DataError, explained
 
 Values = NDArray[Any]
 _LARGEST_CHUNK = 2**30
+_FILTERS_OWN = 1_024  # bytes that filters add to a chunk
 _MODEST_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_LZF, h5py.h5z.FILTER_SZIP}
 _MOST_PACKED, _MOST_PACKED_BY_OTHERS = 1_100, 50_000  # deflate reaches 1,032; zstd on zeros some 30,000
 
@@ -124,6 +125,11 @@ def _check_chunks(dataset: h5py.Dataset, where: str, stored: int) -> None:
     if chunk_bytes > _LARGEST_CHUNK:
         got, step = f"{chunk_bytes:,} bytes", "Repack it with smaller chunks (h5repack -l CHUNK=...)"
         raise _refused(where, f"in chunks of at most {_LARGEST_CHUNK:,} bytes", got, step)
+    # A filter makes what it cannot pack a little larger, never much: more than that unpacks to no one knows what.
+    room = dataset.id.get_num_chunks() * (chunk_bytes + chunk_bytes // 8 + _FILTERS_OWN)
+    if stored > room:
+        allowed = f"in chunks that hold what they claim, {chunk_bytes:,} bytes each"
+        raise _refused(where, allowed, f"{stored:,} bytes stored", "It is damaged or made to harm; do not open it")
     filters = _filters(dataset, where)
     packing = filters - {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
     most = (_MOST_PACKED if packing <= _MODEST_FILTERS else _MOST_PACKED_BY_OTHERS) if packing else 1
