@@ -471,6 +471,7 @@ def socket_file(path: Path, folder: Path) -> None:
 def victim(folder: Path) -> None:
     """Open every file of a folder in the ways a user has; one JSON line each with what came of it."""
     from ram.data import open_dataset
+    from ram.data.units import checked_unit
     from ram.errors import RamError
     from ram.storage import hdf5
     from ram.storage.guarded import limit
@@ -486,6 +487,7 @@ def victim(folder: Path) -> None:
         return data.x().tolist()
 
     ways = {"open_dataset": open_dataset, "read_in_place": read_in_place, "survey": look}
+    checked_unit("Hz", where="")  # loads what any first opening loads
     limit()
     resource.setrlimit(resource.RLIMIT_CPU, (100, resource.RLIM_INFINITY))
     for name in sys.argv[3:]:

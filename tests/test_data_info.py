@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ram.data import Record, open_dataset
 from ram.data.info import DatasetInfo, describe
 from ram.data.info_finds import find
 from ram.data.info_foreign import TreeInfo
+from ram.data.mapped.settings import load_mapping
 from ram.errors import DataError
 from ram.storage.survey import survey
 
@@ -168,6 +170,8 @@ def test_files_from_other_instruments_are_shown_or_refused_as_no_hdf5() -> None:
             info = TreeInfo(path, facts, find(facts, file=path.name))
             json.dumps(info.as_json(), allow_nan=False)
             assert not [node for node in facts["tree"] if "trouble" in node]
+            if info.finds.mapping:
+                load_mapping(tomllib.loads(info.finds.mapping)["data"]["mapping"])
             for width in (60, 100):
                 lines = info.as_text(width=width).splitlines()
                 assert len(lines) > 10
@@ -177,3 +181,17 @@ def test_files_from_other_instruments_are_shown_or_refused_as_no_hdf5() -> None:
             with pytest.raises(DataError, match="must be an HDF5 file"):
                 describe(path)
     assert shown >= 20
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ZOO.is_dir(), reason="the shared folder with files from other instruments is not here")
+def test_the_mapping_that_is_offered_opens_the_file() -> None:
+    opened = 0
+    for path in sorted(path for path in ZOO.glob("*/*") if path.suffix and h5py.is_hdf5(path)):
+        info = describe(path)
+        assert isinstance(info, TreeInfo)
+        if info.finds.mapping:
+            offered = tomllib.loads(info.finds.mapping)["data"]["mapping"]
+            assert open_dataset(path, mapping=offered).x([0]).size, path.name
+            opened += 1
+    assert opened >= 20
