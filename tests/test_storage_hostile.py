@@ -90,6 +90,7 @@ def test_read_in_place_each_is_refused_or_gives_its_own_numbers(reports: list[di
         "columns_without_number",
         "compression_bomb_in_a_scale",
         "external_link_deep",
+        "heap_that_never_ends",
         "pickled_attribute",
         "user_block",
     }
