@@ -30,9 +30,10 @@ def table_of(name: str, result: dict[str, Any]) -> str:
     figures = result["test"]
     samples = next(iter(figures.values()))["samples"]
     minutes = sum(result["times"].values()) / 60
+    threads = f"{result['threads']} thread{'s' if result['threads'] > 1 else ''}"
     head = (
         f"`experiments/{name}.toml`: {samples} test samples that took part in no choice; {minutes:.0f} min on "
-        f"{result['threads']} threads of {result['platform']['machine']}; data `{result['data']['digest'][:12]}`.\n\n"
+        f"{threads} of {result['platform']['machine']}; data `{result['data']['digest'][:12]}`.\n\n"
         "| target | MAE | RMSE | MAPE | R2 | largest error |\n|---|---|---|---|---|---|\n"
     )
     return head + "".join(row_of(target, of) for target, of in figures.items())
