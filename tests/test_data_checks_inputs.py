@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from ram.data import Dataset
+from ram.data import Dataset, open_dataset
 from ram.data.checks import CATALOGUE, find
 from ram.randomness import generator
 
@@ -181,8 +182,6 @@ def test_equal_inputs_with_other_targets(measured: Write) -> None:
 
 
 def test_truth_in_another_unit_than_its_target(changed_discs: Callable[..., Path]) -> None:
-    from ram.data import open_dataset
-
     path = changed_discs(truth={("umbrella", "contribution"): "kg"}).parent / "discs.h5"
     message = r"discs\.h5:/truth/umbrella/contribution: the unit of the contribution must be that of its target, Hz"
     held(open_dataset(path), "truth-unit-conflict", message)
@@ -190,8 +189,6 @@ def test_truth_in_another_unit_than_its_target(changed_discs: Callable[..., Path
 
 @pytest.mark.parametrize(("name", "offset"), [("inputs", 700), ("truth/umbrella/contribution", 0)])
 def test_flipped_bits_are_found_by_a_deep_check(disc_folder: Path, tmp_path: Path, name: str, offset: int) -> None:
-    from ram.data import open_dataset
-
     path = Path(shutil.copy(disc_folder / "discs.h5", tmp_path))
     with h5py.File(path) as file:
         array = file[name]
@@ -252,3 +249,31 @@ def test_blocks_do_not_matter(measured: Write, monkeypatch: pytest.MonkeyPatch) 
     np.testing.assert_allclose(
         once.std, np.nan_to_num(data.x()).std(axis=2) * np.where(once.finite, 1, np.nan)[:, None], rtol=1e-5
     )
+
+
+def test_a_shallow_check_stops_at_the_first_damaged_input(measured: Write) -> None:
+    data = measured()
+    with h5py.File(data.path) as file:
+        begin = file["inputs"].id.get_offset()
+    content = bytearray(data.path.read_bytes())
+    for row in (3, 9):
+        content[begin + row * 1024 + 5] ^= 1
+    data.path.write_bytes(content)
+    again = open_dataset(data.path)
+    assert [str(finding).count("inputs row 3") for finding in find(again)] == [1]
+    (deep,) = find(again, deep=True)
+    assert (deep.code, deep.rows, deep.path) == ("damaged", (3, 9), "/inputs")
+
+
+def test_memory_holds_one_block(measured: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ram.data.checks import scan as module
+
+    data = measured(generator(4, "many").standard_normal((2000, 1, 1024)).astype(np.float32), targets={})
+    monkeypatch.setattr(module, "_BLOCK_BYTES", 2**17)
+    monkeypatch.setattr(module, "_PROBE_BYTES", 2**17)
+    module.scan(data[:100])
+    tracemalloc.start()
+    module.scan(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20  # of 8 MB; ten arrays of a block's size and 60 bytes a row

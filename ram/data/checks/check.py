@@ -93,9 +93,17 @@ def find(
     if any(finding.code != parts.NO_TARGET.code for finding in unknown):
         return
     yield from _in_head(question)
-    yield from _in_inputs(question, progress=progress)
+    try:
+        seen = scan(data, progress=progress)
+    except DataError as error:
+        yield from stored.find_damage(question, in_inputs=True) if deep else [stored.damaged(question, error)]
+        return
+    # Squares and sums of what cannot be overflow; a list, since the state must not leak out between two findings.
+    with np.errstate(all="ignore"):
+        found = list(_in_inputs(question, seen))
+    yield from found
     if deep:
-        yield from stored.find_damage(question)
+        yield from stored.find_damage(question, in_inputs=False)
 
 
 def _in_head(question: Asked) -> Iterator[Finding]:
@@ -108,19 +116,7 @@ def _in_head(question: Asked) -> Iterator[Finding]:
     yield from grids.find_in_grids(question)
 
 
-def _in_inputs(question: Asked, *, progress: Progress | None) -> Iterator[Finding]:
-    try:
-        seen = scan(question.data, progress=progress)
-    except DataError as error:
-        yield stored.damaged(question, error)
-        return
-    # Squares and sums of what cannot be overflow; a list, since the state must not leak out between two findings.
-    with np.errstate(all="ignore"):
-        found = list(_in_scan(question, seen))
-    yield from found
-
-
-def _in_scan(question: Asked, seen: Scan) -> Iterator[Finding]:
+def _in_inputs(question: Asked, seen: Scan) -> Iterator[Finding]:
     senseless = list(inputs.find_in_values(question, seen)), list(inputs.find_in_all(question, seen))
     yield from itertools.chain(*senseless)
     if senseless[1] or any(finding.code == inputs.SWAPPED.code for finding in senseless[0]):

@@ -28,24 +28,20 @@ def clipped(x: Block, *, low: Ends, high: Ends) -> Flags:
     all cells at the ends), and the level 0, at which much rests that was never cut.
     """
     found = np.zeros(len(x), dtype=np.bool_)
-    near = 0.02 * (high - low)
     at_high, at_low = x == high[..., None], x == low[..., None]
-    varied = (at_high.sum(axis=2) + at_low.sum(axis=2) < 0.5 * x.shape[2]) & (high > low)
-    for sign, end, at, close in (
-        (1.0, high, at_high, x >= (high - near)[..., None]),
-        (-1.0, low, at_low, x <= (low + near)[..., None]),
-    ):
-        many = at.sum(axis=2)
-        for row, channel in np.argwhere(varied & (many >= _FLAT_CELLS) & (many > 0.6 * close.sum(axis=2)) & (end != 0)):
+    many_high, many_low = at_high.sum(axis=2), at_low.sum(axis=2)
+    varied = (many_high + many_low < 0.5 * x.shape[2]) & (high > low)
+    for sign, end, at, many in ((1.0, high, at_high, many_high), (-1.0, low, at_low, many_low)):
+        for row, channel in np.argwhere(varied & (many >= _FLAT_CELLS) & (end != 0)):
             found[row] |= _cut(sign * x[row, channel], at[row, channel])
     return found
 
 
 def _cut(values: NDArray[np.float32], at: NDArray[np.bool_]) -> bool:
-    """Whether the top of one signal is flat in stretches, and denser than the three steps below it."""
+    """Whether the top of one signal is flat in stretches, and denser than what lies right below it."""
     top, following = float(values[at][0]), float(values[~at].max())
-    close = values >= top - 3.0 * (top - following)
-    return _longest(at) >= _FLAT_STRETCH and bool(at.sum() > 0.6 * close.sum())
+    near = max(0.02 * (top - float(values.min())), 3.0 * (top - following))
+    return _longest(at) >= _FLAT_STRETCH and bool(at.sum() > 0.6 * (values >= top - near).sum())
 
 
 def stuck(x: Block) -> Flags:

@@ -49,13 +49,21 @@ def damaged(question: Asked, error: DataError) -> Finding:
     return Finding(DAMAGED.code, DAMAGED.severity, file, place, (), 0, str(error))
 
 
-def find_damage(question: Asked) -> Iterator[Finding]:
-    """Read truth and regions, which no other check looks at, and say what is not as it was written."""
+def find_damage(question: Asked, *, in_inputs: bool) -> Iterator[Finding]:
+    """Read what no other check looks at, truth and regions, row by row, and say what is not as it was written.
+
+    Parameters
+    ----------
+    in_inputs
+        Whether the inputs could not be read whole, so that their rows must be gone through as well.
+    """
     data = question.data
     readers: dict[str, Callable[[Dataset], object]] = {
         f"truth/{target}/{kind}": functools.partial(_truth, target=target, kind=kind)
         for target, kind in data.truth_kinds
     }
+    if in_inputs:
+        readers["inputs"] = Dataset.x
     if data.region_names:
         readers["regions"] = Dataset.regions_array
     for path, read in readers.items():
