@@ -84,7 +84,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_experiment_tells_what_its_data_are(shell: Shell, folder: Path) -> None:
     code, out, err = shell("data", "info", folder / "shaft.toml", "--json")
-    assert (code, err) == (0, "")
+    assert code == 0, err
     found = json.loads(out)
     windows = 1 + (600 - 128) // 64
     assert (found["schema"], found["samples"], found["groups"]) == ("mapped", RECORDS * windows, 9)
@@ -94,9 +94,14 @@ def test_the_experiment_tells_what_its_data_are(shell: Shell, folder: Path) -> N
     assert found["digest"] == ram.open_run(folder / "run").provenance["data"]["digest"]
 
 
+def test_nothing_is_wrong_with_the_mapped_data(shell: Shell, folder: Path) -> None:
+    code, out, _ = shell("data", "check", folder / "shaft.toml", "--strict")
+    assert code == 0, out
+
+
 def test_training_regresses_all_mapped_targets_and_the_run_repeats(shell: Shell, folder: Path, tmp_path: Path) -> None:
     code, out, err = shell("train", folder / "shaft.toml", "--output", tmp_path / "run")
-    assert (code, err) == (0, "")
+    assert code == 0, err
     assert "f1" in out
     first, again = ram.open_run(folder / "run"), ram.open_run(tmp_path / "run")
     assert again.units == {"f1": "Hz", "speed": "m/s"}
@@ -111,7 +116,7 @@ def test_training_regresses_all_mapped_targets_and_the_run_repeats(shell: Shell,
 def test_a_new_file_without_targets_is_predicted(shell: Shell, folder: Path, tmp_path: Path) -> None:
     write_runs(tmp_path / "new.h5", seed=5, records=3, with_targets=False)
     code, _, err = shell("predict", folder / "run", tmp_path / "new.h5", "--output", tmp_path / "table.csv")
-    assert (code, err) == (0, "")
+    assert code == 0, err
     rows = list(csv.DictReader((tmp_path / "table.csv").read_text(encoding="utf-8").splitlines()))
     assert [row["id"] for row in rows[:2]] == ["run0-000", "run0-064"]
     assert set(rows[0]) == {"id", "f1_Hz", "speed_m/s"}
@@ -128,16 +133,16 @@ def test_channels_and_parameters_keep_their_order_in_a_run(folder: Path) -> None
 def test_maps_of_the_run_sum_to_its_predictions(shell: Shell, folder: Path, tmp_path: Path) -> None:
     words = ["explain", folder / "run", "--samples", "2", "--output", tmp_path / "maps.h5", "--json"]
     code, out, err = shell(*words)
-    assert (code, err) == (0, "")
+    assert code == 0, err
     for sample in json.loads(out)["targets"]["f1"]["samples"]:
         assert sample["baseline"] + sum(sample["carried"].values()) == pytest.approx(sample["prediction"], rel=1e-5)
 
 
 def test_the_report_is_written(shell: Shell, folder: Path, tmp_path: Path) -> None:
     code, _, err = shell("train", folder / "shaft.toml", "--output", tmp_path / "run", "--set", "training.epochs=1")
-    assert (code, err) == (0, "")
+    assert code == 0, err
     code, out, err = shell("report", tmp_path / "run")
-    assert (code, err) == (0, "")
+    assert code == 0, err
     assert "report.html" in out
 
 

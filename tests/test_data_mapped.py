@@ -316,6 +316,22 @@ def test_other_processes_open_the_file_for_themselves(lab, known, way):
         assert pool.apply(_sum_of, (data,)) == float(known["acc"].astype(np.float32).sum())
 
 
+def test_chunks_stay_in_memory_as_far_as_they_may(lab, known):
+    data = opened(lab, inputs="/record/raw", layout="time channel", window=WINDOW, hop=HOP)
+    before = data.x([0, 70, 3])
+    source = data._source
+    assert source.block_rows == 300 // HOP
+    source.keep(3_000_000)
+    assert source.head.count == len(data)
+    caches = [one.array.dataset.id.get_access_plist().get_chunk_cache()[1] for one in recorded_arrays(source)]
+    assert caches == [3_000_000]
+    assert np.array_equal(data.x([0, 70, 3]), before)
+
+
+def recorded_arrays(source: Any) -> list[Any]:
+    return [array for part in source._opened().inputs.parts for array in part.recorded.arrays]
+
+
 # The digest
 
 

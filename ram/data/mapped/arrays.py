@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["Array", "check_stored"]
+__all__ = ["Array", "check_stored", "keeping"]
 
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +67,6 @@ class Array:
         chunks = self.dataset.chunks or (1,) * self.dataset.ndim
         return (*chunks, *self.shape[self.dataset.ndim :])[: len(self.shape)]
 
-    def column(self, pick: int) -> Array:
-        """Return one column of the last axis."""
-        return replace(self, pick=pick)
-
     def read(self, selection: Sequence[slice] = ()) -> Values:
         """Return the numbers of a selection along the axes of `shape`; all of them without one."""
         chosen = (*selection, *[slice(None)] * (len(self.shape) - len(selection)))
@@ -91,6 +87,27 @@ class Array:
             values = values[name]
         values = values if self.pick is None else values[..., self.pick]
         return values.view(np.ndarray)
+
+
+def keeping(arrays: list[Array], kept_bytes: int) -> list[Array]:
+    """Return arrays that keep about so much of their chunks in memory, all together.
+
+    The library keeps a few chunks of every open data set: of ten thousand records, more than memory. The arrays
+    that are handed in are closed, since what an open data set keeps cannot be changed.
+    """
+    if all(array.dataset.chunks is None for array in arrays):
+        return arrays
+    each = kept_bytes // len(arrays)
+    file = arrays[0].dataset.file
+    plain = [(array.dataset.name, array.text, array.field, array.pick) for array in arrays]
+    slots = max(521, 10 * each // max(1, math.prod(arrays[0].chunks) * arrays[0].dtype.itemsize)) | 1
+    arrays.clear()
+    plan = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+    plan.set_chunk_cache(slots, each, 1.0)
+    return [
+        Array(h5py.Dataset(h5py.h5d.open(file.id, name.encode(), plan)), text, field, pick)
+        for name, text, field, pick in plain
+    ]
 
 
 def _field_type(dtype: np.dtype[Any], names: Sequence[str]) -> np.dtype[Any]:

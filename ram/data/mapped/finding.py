@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import h5py
 import numpy as np
 
-from ram.data.mapped.arrays import Array
+from ram.data.mapped.arrays import Array, keeping
 from ram.data.mapped.inputs import Inputs, Part
 from ram.data.mapped.places import Places
 from ram.data.mapped.recorded import Oriented, Recorded
@@ -85,7 +85,8 @@ def _arrays(places: Places, place: ChannelPlace, key: str) -> tuple[list[Array],
             step = "Map real numbers: amplitude and phase, or real and imaginary part, as channels of their own"
             got = f"values of {array.dtype}"
             raise places.refused(array.text, key, what="the inputs", allowed="real numbers", got=got, step=step)
-    return arrays, keys
+    del array
+    return keeping(arrays, places.kept_bytes), keys
 
 
 def _numbers(places: Places, text: str, key: str) -> Array:

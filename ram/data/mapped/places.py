@@ -46,10 +46,12 @@ class Places:
         Open for reading, and where it is.
     inputs
         What the user wrote for the inputs: attributes without a path are theirs.
+    kept_bytes
+        How much of the inputs' chunks may stay in memory between two reads.
     """
 
-    def __init__(self, file: h5py.File, path: Path, *, inputs: str) -> None:
-        self.file, self.path = file, path
+    def __init__(self, file: h5py.File, path: Path, *, inputs: str, kept_bytes: int = 2**26) -> None:
+        self.file, self.path, self.kept_bytes = file, path, kept_bytes
         self._inputs = inputs
         self._bytes = path.stat().st_size
 

@@ -24,6 +24,7 @@ from ram.errors import DataError, explained
 from ram.storage import guarded, hdf5
 
 Stamp = tuple[int, ...]
+_KEPT_BYTES = 2**26
 _looked_at: set[Stamp] = set()
 _known: dict[tuple[Path, str, bool], tuple[Stamp, Digests]] = {}
 """Digests that this process has computed, and the stamp of the file at that time."""
@@ -92,6 +93,7 @@ class MappedFile(Source):
         self._verified: Verified | None = None
         self._trusted = True
         self._process = 0
+        self._kept_bytes = _KEPT_BYTES
 
     @property
     def head(self) -> Head:
@@ -129,11 +131,23 @@ class MappedFile(Source):
         """Number of samples that lie in one chunk of the file; 0 where each can be read by itself."""
         layout = self._opened()
         recorded = layout.inputs.parts[0].recorded
-        if recorded.view is not None or (not recorded.stacked and recorded.arrays[0].view is not None):
+        if self._is_plain():
             return 0
         chunks = recorded.arrays[0].chunks
         rows = chunks[0] if layout.whole else chunks[recorded.along] // layout.windows.hop
         return rows if rows > 1 else 0
+
+    def keep(self, kept_bytes: int) -> None:
+        """Set how much of the file's chunks may stay in memory between two reads, about."""
+        if kept_bytes != self._kept_bytes and not self._is_plain():
+            self._kept_bytes = kept_bytes
+            self._layout = None  # what an open data set keeps cannot be changed
+            if self._file is not None:
+                self._file.close()
+
+    def _is_plain(self) -> bool:
+        arrays = (array for part in self._opened().inputs.parts for array in part.recorded.arrays)
+        return all(array.view is not None for array in arrays)
 
     def truth(self, target: str, kind: str, rows: Rows) -> Float32[np.ndarray, " row *space"]:  # noqa: ARG002
         """Return maps that are nowhere known: a mapped file has none."""
@@ -156,7 +170,7 @@ class MappedFile(Source):
             self._file = hdf5.open_for_looking(self.path)
             with hdf5.reading(self.path):
                 inputs = next(iter(self.mapping.inputs.values())).path
-                places = Places(self._file, self.path, inputs=inputs)
+                places = Places(self._file, self.path, inputs=inputs, kept_bytes=self._kept_bytes)
                 self._layout = lay_out(places, self.mapping, for_prediction=self._for_prediction)
             self._stamp, self._process = stamp, os.getpid()
             self._verified = None if self._trusted else self._to_verify(self._layout)
