@@ -96,14 +96,15 @@ def find(
     try:
         seen = scan(data, progress=progress)
     except DataError as error:
-        yield from stored.find_damage(question, in_inputs=True) if deep else [stored.damaged(question, error)]
+        all_of_them = list(stored.find_damage(question)) if deep else []
+        yield from all_of_them or [stored.damaged(question, error)]
         return
     # Squares and sums of what cannot be overflow; a list, since the state must not leak out between two findings.
     with np.errstate(all="ignore"):
         found = list(_in_inputs(question, seen))
     yield from found
     if deep:
-        yield from stored.find_damage(question, in_inputs=False)
+        yield from stored.find_damage(question)
 
 
 def _in_head(question: Asked) -> Iterator[Finding]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 __all__ = ["DAMAGED", "DEFECTS", "damaged", "find_damage", "unreadable"]
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from ram.data.checks.asked import Asked
 from ram.data.checks.defects import Defect, Finding
-from ram.data.dataset import Dataset
+from ram.data.integrity import verify
+from ram.data.spec import SCHEMA
 from ram.errors import DataError
 
 UNREADABLE = Defect(
@@ -49,36 +49,17 @@ def damaged(question: Asked, error: DataError) -> Finding:
     return Finding(DAMAGED.code, DAMAGED.severity, file, place, (), 0, str(error))
 
 
-def find_damage(question: Asked, *, in_inputs: bool) -> Iterator[Finding]:
-    """Read what no other check looks at, truth and regions, row by row, and say what is not as it was written.
+def find_damage(question: Asked) -> Iterator[Finding]:
+    """Verify every value of a data file and say which rows are not as they were written.
 
-    Parameters
-    ----------
-    in_inputs
-        Whether the inputs could not be read whole, so that their rows must be gone through as well.
+    A file of the user's own has no digests in it; there is nothing to hold its values against.
     """
     data = question.data
-    readers: dict[str, Callable[[Dataset], object]] = {
-        f"truth/{target}/{kind}": functools.partial(_truth, target=target, kind=kind)
-        for target, kind in data.truth_kinds
-    }
-    if in_inputs:
-        readers["inputs"] = Dataset.x
-    if data.region_names:
-        readers["regions"] = Dataset.regions_array
-    for path, read in readers.items():
-        bad = [row for row in range(len(data)) if _unreadable(read, data[[row]])]
-        if bad:
-            yield DAMAGED.found(data, path, rows=np.array(bad), got="another digest")
-
-
-def _truth(data: Dataset, *, target: str, kind: str) -> object:
-    return data.truth_array(target, kind)
-
-
-def _unreadable(read: Callable[[Dataset], object], one: Dataset) -> bool:
-    try:
-        read(one)
-    except DataError:
-        return True
-    return False
+    if data.attributes.get("schema") != SCHEMA:
+        return
+    found = verify(data.path)
+    for array in dict.fromkeys(damage.array for damage in found):
+        spans = [np.arange(damage.first, damage.last + 1) for damage in found if damage.array == array]
+        rows = np.isin(data.indices, np.concatenate(spans))
+        if rows.any():
+            yield DAMAGED.found(data, array, rows=rows, got="another digest")
