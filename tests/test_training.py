@@ -142,9 +142,9 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_names_samples(disc_folder, 
     seen = []
     real = loop._loss
 
-    def poisoned(predicted, wanted, *, kind):
+    def poisoned(predicted, wanted, *, weights, kind):
         seen.append(len(seen))
-        return real(predicted, wanted, kind=kind) * (float("nan") if len(seen) == 5 else 1.0)
+        return real(predicted, wanted, weights=weights, kind=kind) * (float("nan") if len(seen) == 5 else 1.0)
 
     monkeypatch.setattr(loop, "_loss", poisoned)
     with pytest.raises(TrainingError, match=r"epoch 2, samples d0.*: loss and gradient must be finite. Got loss nan"):

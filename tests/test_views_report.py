@@ -174,8 +174,9 @@ def test_policy_allows_its_one_style_sheet_by_digest(written: str) -> None:
     )
 
 
-def test_every_picture_has_words_and_every_anchor_exists(page: Page) -> None:
-    assert len(page.attributes("src")) == 2 * 2 + 3 * 4 + 2  # targets, hero and samples, bars and curves
+def test_every_picture_has_words_and_every_anchor_exists(told: Story, page: Page) -> None:
+    cards = 3 * len(told.scale.parts)  # hero and samples: input, net, truth, and a close look where the net is pale
+    assert len(page.attributes("src")) == 2 * 2 + cards + 2  # targets, cards, bars and curves
     assert all(found.get("alt") for tag, found in page.tags if tag == "img")
     assert {address[1:] for address in page.attributes("href")} <= set(page.attributes("id"))
 

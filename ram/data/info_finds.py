@@ -168,7 +168,8 @@ def _pattern(paths: Sequence[str]) -> str:
 
 
 def _starred(names: Sequence[str]) -> str:
-    begin = next((n for n, letters in enumerate(zip(*names, strict=False)) if len(set(letters)) > 1), 0)
+    shortest = min(map(len, names))
+    begin = next((n for n in range(shortest) if len({name[n] for name in names}) > 1), shortest)
     digits = re.search(r"\d*$", names[0][:begin])
     begin = digits.start() if digits else begin
     return f"{names[0][:begin]}*"

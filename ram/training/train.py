@@ -65,6 +65,8 @@ def train(
         Where a loss is not finite; the best checkpoint so far stays in the folder.
     """
     experiment = load_experiment(config, overrides=overrides)
+    if output is not None and Path(output).exists():
+        raise ConfigError(_is_there(Path(output)))  # before the data are checked, which may take minutes
     with _repeatable(experiment.training.threads):
         prepared = prepare(experiment, data=data)
         if progress is not False:
@@ -110,16 +112,18 @@ def _new_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True)
     except FileExistsError:
-        raise ConfigError(
-            explained(
-                where=str(path),
-                what="the run's folder",
-                allowed="new",
-                got="a folder or file that exists",
-                next_step="Choose another --output, or remove it",
-            )
-        ) from None
+        raise ConfigError(_is_there(path)) from None
     return path
+
+
+def _is_there(path: Path) -> str:
+    return explained(
+        where=str(path),
+        what="the run's folder",
+        allowed="new",
+        got="a folder or file that exists",
+        next_step="Choose another --output, or remove it",
+    )
 
 
 def _complete_config(prepared: Prepared, folder: Path) -> str:

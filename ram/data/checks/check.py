@@ -108,9 +108,11 @@ def find(
 
 
 def _in_head(question: Asked) -> Iterator[Finding]:
-    yield from parts.find_in_parts(question)
+    in_parts = list(parts.find_in_parts(question))
+    yield from in_parts
     yield from parts.find_leaking_groups(question)
-    yield from targets.find_in_targets(question)
+    if not any(finding.severity == "error" for finding in in_parts):  # one sample has constant targets, of course
+        yield from targets.find_in_targets(question)
     yield from parameters.find_in_parameters(question)
     yield from weights.find_in_weights(question)
     yield from weights.find_in_lengths(question)

@@ -23,7 +23,7 @@ def parts_by_group(
     has about its share of the samples, and gets one group at least.
 
     >>> parts_by_group(["a", "a", "b", "c"], seed=0, validation=0.25, test=0.25, where="daq.h5").tolist()
-    [0, 0, 1, 2]
+    [2, 2, 0, 1]
 
     Raises
     ------
