@@ -19,8 +19,8 @@ def parts_by_group(
 ) -> UInt8[np.ndarray, " sample"]:
     """Return the part of each sample, as its place in `PARTS`; all samples of a group get the same.
 
-    Groups are drawn in an order that is a function of the seed and their names alone; each part is filled until it
-    has about its share of the samples, and gets one group at least.
+    Groups are drawn in an order that is a function of the seed and their names alone; each part takes those that
+    bring it nearer to its share of the samples, and one group at least.
 
     >>> parts_by_group(["a", "a", "b", "c"], seed=0, validation=0.25, test=0.25, where="daq.h5").tolist()
     [2, 2, 0, 1]
@@ -39,10 +39,17 @@ def parts_by_group(
         raise DataError(explained(where=where, what="the groups", allowed=allowed, got=names.size, next_step=step))
     order = sorted(range(names.size), key=lambda place: seed_of(seed, "split", str(names[place])))
     part = np.zeros(names.size, dtype=np.uint8)
-    for name, share in shares.items():
+    for left, (name, share) in zip((needed - 1, 1), shares.items(), strict=True):
+        if share == 0:
+            continue
+        chosen: list[int] = []
         size = 0
-        while share > 0 and (size == 0 or size + 0.5 * sizes[order[0]] <= share * member.size) and len(order) > 1:
-            chosen = order.pop(0)
-            part[chosen] = PARTS.index(name)
-            size += int(sizes[chosen])
+        for place in order:
+            if len(order) - len(chosen) > left and size + 0.5 * sizes[place] < share * member.size:
+                chosen.append(place)
+                size += int(sizes[place])
+        chosen = chosen or [min(order, key=lambda place: int(sizes[place]))]
+        part[chosen] = PARTS.index(name)
+        taken = set(chosen)
+        order = [place for place in order if place not in taken]
     return np.asarray(part[member])
