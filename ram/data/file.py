@@ -17,6 +17,7 @@ from ram.data.head import Head, damaged, read_head
 from ram.data.inputs import ChunkedInputs, Inputs, MappedInputs
 from ram.data.layout import digest_of
 from ram.data.source import Rows, Source
+from ram.data.stored import Layout, stored_layout
 from ram.errors import DataError, explained
 from ram.storage import hdf5
 
@@ -54,6 +55,7 @@ class DatasetFile(Source):
         self._stamp: tuple[int, ...] = ()
         self._file: h5py.File | None = None
         self._process = 0
+        self._layout: Layout | None = None
         self._reader: Inputs | None = None
 
     @property
@@ -63,6 +65,7 @@ class DatasetFile(Source):
             with hdf5.open_for_looking(self.path) as file, hdf5.reading(self.path):
                 self._stamp = _stamp(self.path)
                 self._head = read_head(file, self.path)
+                self._layout = stored_layout(file)
             if self._digest not in ("", self._head.digest):
                 raise _changed(self.path)
         return self._head
@@ -127,10 +130,12 @@ class DatasetFile(Source):
     def _inputs(self) -> Inputs:
         """Return the reader of this process; one of chunks holds a handle and is not shared through a fork."""
         head = self.head
-        if self._reader is None or (head.block_rows and self._process != os.getpid()):
+        if self._reader is None or (self._layout is None and self._process != os.getpid()):
             self._check_unchanged()
-            chunked = ChunkedInputs(self.path, head, self._opened()) if head.block_rows else None
-            self._reader = chunked or MappedInputs(self.path, head)
+            if self._layout is not None:
+                self._reader = MappedInputs(self.path, head, self._layout)
+            else:
+                self._reader = ChunkedInputs(self.path, head, self._opened())
         return self._reader
 
     def _opened(self) -> h5py.File:

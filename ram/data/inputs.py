@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["ChunkedInputs", "Inputs", "MappedInputs"]
 
 import mmap
+import os
 import threading
 import weakref
 import zlib
@@ -18,15 +19,14 @@ import xxhash
 from numpy.typing import NDArray
 
 from ram.data.head import Head, damaged
-from ram.data.stored import GZIP, ZSTD, stored_inputs
+from ram.data.stored import GZIP, ZSTD, Layout, stored_inputs
 from ram.errors import DataError, explained
 from ram.storage import hdf5
 
 Array = NDArray[Any]
 Rows = NDArray[np.int64]
 _KEPT_BYTES = 2**27
-_PIECE_BYTES = 2**18
-_AROUND_BYTES = 2**16  # Linux maps so much around a page that is touched
+_PIECE_BYTES = 2**21
 
 
 class Inputs(ABC):
@@ -63,68 +63,85 @@ class Inputs(ABC):
             A row is not what was written, or the file is cut short.
         """
 
-    def verify(self, rows: Rows, content: memoryview, *, first: int = 0) -> None:
-        """Hold rows that were not touched before against their digests; `content` begins with row `first`."""
-        new = rows[~self._verified[rows]]
+    def verify(self, rows: Rows, content: memoryview, places: Rows) -> None:
+        """Hold rows that were not touched before against their digests; ``places[i]`` is where in `content` one is."""
+        new = np.flatnonzero(~self._verified[rows])
         size, digest = self.row_bytes, xxhash.xxh3_64_intdigest
-        for row, wanted in zip(new.tolist(), self._digests[new].tolist(), strict=True):
-            begin = (row - first) * size
-            if digest(content[begin : begin + size]) != wanted:
+        for place, row in zip(places[new].tolist(), rows[new].tolist(), strict=True):
+            if digest(content[place * size : (place + 1) * size]) != self._digests[row]:
                 raise damaged(self.path, f"inputs row {row}")
-        self._verified[new] = True
+        self._verified[rows[new]] = True
 
 
 class MappedInputs(Inputs):
-    """Inputs in one piece, mapped into memory: the pages that are touched are read, and given back after a while."""
+    """Inputs that are not compressed: mapped into memory where all of them may stay there, else read row by row.
 
-    def __init__(self, path: Path, head: Head) -> None:
+    Linux maps up to 2 MiB around each page that is touched: rows in any order fill the memory with the whole file.
+
+    Parameters
+    ----------
+    layout
+        Where in the file they are.
+    """
+
+    def __init__(self, path: Path, head: Head, layout: Layout) -> None:
         super().__init__(path, head)
-        self._end = head.inputs_begin + self.row_bytes * head.count
-        with path.open("rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._layout = layout
+        self._file = path.open("rb", buffering=0)
+        weakref.finalize(self, self._file.close)
+        self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         self._check_whole()
-        flat = np.frombuffer(self._map, self.dtype, count=int(np.prod(self.shape)), offset=head.inputs_begin)
-        self._memory: Array = flat.reshape(self.shape)
-        self._content = memoryview(self._map)[head.inputs_begin : self._end]
-        self._touched = 0
 
     def take(self, rows: Rows, out: Array) -> None:
         """Write the stored numbers of `rows` into `out`."""
         self._check_whole()
+        if self._layout.whole and self.row_bytes * self.shape[0] <= self.kept_bytes:
+            self._take_mapped(rows, out)
+        elif out.flags.c_contiguous:
+            self._read(rows, out)
+        else:
+            values = np.empty(out.shape, dtype=self.dtype)
+            self._read(rows, values)
+            out[...] = values
+
+    def _take_mapped(self, rows: Rows, out: Array) -> None:
+        begin, end = int(self._layout.begins[0]), self._layout.end
+        memory = np.frombuffer(self._map, np.uint8)[begin:end].view(self.dtype).reshape(self.shape)
         # Rows that are new are verified a few at a time, so that they are copied while the processor has them at hand.
         step = max(1, rows.size if self._verified[rows].all() else _PIECE_BYTES // self.row_bytes)
-        for begin in range(0, rows.size, step):
-            some = rows[begin : begin + step]
-            self.verify(some, self._content)
-            self._copy(some, out[begin : begin + step])
+        for first in range(0, rows.size, step):
+            some = rows[first : first + step]
+            self.verify(some, memoryview(self._map)[begin:end], some)
+            np.take(memory, some, axis=0, out=out[first : first + step], mode="clip")  # in bounds; "raise" copies twice
 
-    def _copy(self, rows: Rows, out: Array) -> None:
-        if rows[-1] - rows[0] == rows.size - 1 and np.array_equal(rows, np.arange(rows[0], rows[-1] + 1)):
-            np.copyto(out, self._memory[rows[0] : rows[-1] + 1])
-            self._give_back(rows.size * self.row_bytes)
-        else:
-            np.take(self._memory, rows, axis=0, out=out, mode="clip")  # rows are in bounds; "raise" copies twice
-            self._give_back(rows.size * (self.row_bytes + _AROUND_BYTES))
+    def _read(self, rows: Rows, out: Array) -> None:
+        size, digest, content = self.row_bytes, xxhash.xxh3_64_intdigest, out.reshape(-1).view(np.uint8).data
+        offsets, new = self._layout.offsets(rows).tolist(), (~self._verified[rows]).tolist()
+        for number, (offset, is_new) in enumerate(zip(offsets, new, strict=True)):
+            row = content[number * size : (number + 1) * size]
+            self._read_at(offset, row)
+            if is_new and digest(row) != self._digests[rows[number]]:
+                raise damaged(self.path, f"inputs row {rows[number]}")
+        self._verified[rows] = True
+
+    def _read_at(self, offset: int, row: memoryview) -> None:
+        if not hasattr(os, "preadv"):  # Windows
+            row[:] = memoryview(self._map)[offset : offset + len(row)]
+        elif os.preadv(self._file.fileno(), (row,), offset) != len(row):
+            self._check_whole()
 
     def _check_whole(self) -> None:
         """Refuse a file that was cut short: touching a page beyond its end would kill the interpreter."""
-        if self._map.size() < self._end:
+        if self._map.size() < self._layout.end:
             raise DataError(
                 explained(
                     where=f"{self.path}:/inputs",
                     what="the file",
-                    allowed=f"at least {self._end:,} bytes long",
+                    allowed=f"at least {self._layout.end:,} bytes long",
                     got=f"{self._map.size():,} bytes",
                     next_step="It was cut short while it was open; make it again",
                 )
             )
-
-    def _give_back(self, touched: int) -> None:
-        """Drop pages from this process when many were touched; they stay in the system's cache of the file."""
-        self._touched += touched
-        if self._touched > self.kept_bytes and hasattr(mmap, "MADV_DONTNEED"):
-            self._map.madvise(mmap.MADV_DONTNEED)
-            self._touched = 0
 
 
 class ChunkedInputs(Inputs):
@@ -134,8 +151,6 @@ class ChunkedInputs(Inputs):
         super().__init__(path, head)
         self._array, self._rows = file["inputs"], head.block_rows
         self._filters = stored_inputs(file, path).filters
-        self._plain = path.open("rb", buffering=0)
-        weakref.finalize(self, self._plain.close)
         if ZSTD in self._filters:
             import hdf5plugin  # noqa: F401 - makes the filter known to the library
         self._slot_of = np.full(-(-head.count // head.block_rows), -1)
@@ -192,23 +207,13 @@ class ChunkedInputs(Inputs):
         first = block * self._rows
         end = min(first + self._rows, self.shape[0])
         with hdf5.reading(self.path, f"/inputs rows {first} to {end - 1}"):
-            if ZSTD in self._filters:
-                _check_zstd(self._chunk(first), values.nbytes)
-                self._array.read_direct(values, np.s_[first:end], np.s_[: end - first])
-            elif GZIP in self._filters:
+            if GZIP in self._filters:
                 _inflate(self._chunk(first), values)
             else:
-                self._read_plain(first, values)
-        self.verify(np.arange(first, end), values.data.cast("B"), first=first)
-
-    def _read_plain(self, first: int, values: Array) -> None:
-        """Read a chunk that lies in the file as it is; the HDF5 library would take three times as long."""
-        place = self._array.id.get_chunk_info_by_coord((first, *[0] * (len(self.shape) - 1)))
-        if place.size != values.nbytes:
-            raise ValueError(f"a chunk of {place.size:,} bytes, another length than {values.nbytes:,}")
-        self._plain.seek(place.byte_offset)
-        if self._plain.readinto(values.data.cast("B")) != values.nbytes:
-            raise ValueError("a chunk that ends behind the end of the file")
+                if ZSTD in self._filters:
+                    _check_zstd(self._chunk(first), values.nbytes)
+                self._array.read_direct(values, np.s_[first:end], np.s_[: end - first])
+        self.verify(np.arange(first, end), values.data.cast("B"), np.arange(end - first))
 
     def _chunk(self, first: int) -> bytes:
         """Return a chunk as it lies in the file."""

@@ -68,8 +68,7 @@ class Loading:
 
     def kept_bytes(self, batch_bytes: int) -> int:
         """Return what of the file is to stay in memory beside some batches of `batch_bytes`."""
-        spare = max(0, self.budget_bytes - BATCHES_IN_MEMORY * batch_bytes)
-        return min(spare, 3 * _MIXED_BYTES // 2 + 2 * batch_bytes) if self.kind == "blocks" else spare
+        return max(0, self.budget_bytes - BATCHES_IN_MEMORY * batch_bytes)
 
     @property
     def _short(self) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["GZIP", "SHUFFLE", "ZSTD", "Stored", "stored_inputs"]
+__all__ = ["GZIP", "SHUFFLE", "ZSTD", "Layout", "Stored", "stored_inputs", "stored_layout"]
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from ram.data.packing import DTYPES, Packing
 from ram.errors import DataError, explained
@@ -35,6 +36,52 @@ class Stored:
     packing: Packing
     rows: int
     filters: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where samples lie in a file whose inputs are not compressed.
+
+    Attributes
+    ----------
+    row_bytes
+        Bytes of one sample.
+    begins
+        Byte in the file where each chunk begins; only one where all samples lie in one piece.
+    rows
+        Samples in one chunk.
+    end
+        Byte behind the last sample.
+    """
+
+    row_bytes: int
+    begins: NDArray[np.int64]
+    rows: int
+    end: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether all samples lie in one piece."""
+        return self.begins.size == 1
+
+    def offsets(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the byte in the file where each of some rows begins."""
+        return self.begins[rows // self.rows] + rows % self.rows * self.row_bytes
+
+
+def stored_layout(file: h5py.File) -> Layout | None:
+    """Return where the samples lie, None where they are compressed."""
+    array = file["inputs"]
+    count, row_bytes = int(array.shape[0]), int(np.prod(array.shape[1:], dtype=np.int64)) * array.dtype.itemsize
+    if array.chunks is None:
+        begin = int(array.id.get_offset())
+        return Layout(row_bytes, np.array([begin]), count, begin + count * row_bytes)
+    if array.id.get_create_plist().get_nfilters():
+        return None
+    rows, rest = int(array.chunks[0]), (0,) * (array.ndim - 1)
+    begins = [array.id.get_chunk_info_by_coord((row, *rest)).byte_offset for row in range(0, count, rows)]
+    in_chunk = np.minimum(rows, count - np.arange(0, count, rows))
+    return Layout(row_bytes, np.array(begins), rows, int((np.array(begins) + in_chunk * row_bytes).max()))
 
 
 def stored_inputs(file: h5py.File, path: Path) -> Stored:
