@@ -304,16 +304,15 @@ def test_a_mapping_is_written_and_read_back_the_same():
     assert load_mapping(tomllib.loads(tomli_w.dumps(mapping.model_dump(mode="json")))) == mapping
 
 
-def _sum_of(data: ram.Dataset) -> float:
-    return float(data.x().sum())
-
-
 @pytest.mark.parametrize("way", ["fork", "spawn"])
 def test_other_processes_open_the_file_for_themselves(lab, known, way):
     data = opened(lab, inputs="/daq/packed")
     assert len(data.digest) == 32
     with multiprocessing.get_context(way).Pool(1) as pool:
-        assert pool.apply(_sum_of, (data,)) == float(known["acc"].astype(np.float32).sum())
+        # A method, for a new process may not be able to import this module; a timeout, for a pool waits for ever.
+        inputs = pool.apply_async(ram.Dataset.x, (data,)).get(timeout=60)
+    np.testing.assert_array_equal(inputs, data.x())
+    assert float(inputs.sum()) == float(known["acc"].astype(np.float32).sum())
 
 
 def test_chunks_stay_in_memory_as_far_as_they_may(lab, known):
