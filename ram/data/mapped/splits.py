@@ -23,7 +23,7 @@ def parts_by_group(
     bring it nearer to its share of the samples, and one group at least.
 
     >>> parts_by_group(["a", "a", "b", "c"], seed=0, validation=0.25, test=0.25, where="daq.h5").tolist()
-    [2, 2, 0, 1]
+    [0, 0, 1, 2]
 
     Raises
     ------
