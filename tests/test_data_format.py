@@ -318,7 +318,7 @@ def test_a_file_replaced_meanwhile_is_not_mixed_with_the_old_one(file: Path) -> 
     content = pickle.dumps(data)
     write_dataset(file, plate_spec(licence="CC0"), plates())
     with pytest.raises(
-        DataError, match=r"plates\.h5: the file must be the one that was opened before\. .*open it again"
+        DataError, match=r"plates\.h5: the file must be the one that was opened before\. .*replaced .*\. Open it again"
     ):
         data.x()
     with pytest.raises(DataError, match="the one that was opened before"):

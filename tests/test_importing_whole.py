@@ -78,7 +78,7 @@ def test_a_table_and_a_folder_become_a_data_file(shell: Shell) -> None:
     assert axis.centres[1] == 1 / RATE
     parts = data.split_array("default")
     assert {part: int((parts == part).sum()) for part in ("train", "validation", "test")} == {
-        "train": 14, "validation": 4, "test": 2
+        "train": 16, "validation": 2, "test": 2
     }  # fmt: skip
     assert all(len(set(parts[data.groups == group])) == 1 for group in set(data.groups))
 
@@ -99,7 +99,7 @@ def test_what_was_understood_is_printed(shell: Shell) -> None:
         "8000 Hz from the header",
         "axis      time: 0 to 0.031875 s, 256 cells of 0.000125",
         "target    f1: 300.5 to 319.5 Hz, median 310.5, 1 missing",
-        "in 7 groups, validation",
+        "in 8 groups, validation",
         "(by seed 0)",
         "data: out.h5",
         "next: ram data check out.h5",

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ram.data.importing.arrays import open_arrays
 from ram.data.info import describe
 from ram.errors import DataError
 from ram.storage import guarded
@@ -121,6 +122,14 @@ def test_nothing_in_a_file_can_steer_the_terminal(folder: Path) -> None:
 def test_a_file_on_which_the_library_hangs_ends_the_helper_only(folder: Path) -> None:
     with pytest.raises(DataError, match=r"heap_that_never_ends\.h5: the file must be whole .* 'no end after 2 s'"):
         describe(folder / "heap_that_never_ends.h5")
+
+
+def test_an_import_ends_where_the_library_would_hang(folder: Path) -> None:
+    with (
+        pytest.raises(DataError, match=r"heap_that_never_ends\.h5: the file must be whole .* 'no end after 2 s'"),
+        open_arrays(folder / "heap_that_never_ends.h5"),
+    ):
+        pass
 
 
 def test_a_helper_that_dies_is_told_by_its_death() -> None:

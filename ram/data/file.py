@@ -18,8 +18,8 @@ from ram.data.inputs import ChunkedInputs, Inputs, MappedInputs
 from ram.data.layout import digest_of
 from ram.data.source import Rows, Source
 from ram.data.stored import Layout, stored_layout
-from ram.errors import DataError, explained
 from ram.storage import hdf5
+from ram.storage.stamps import changed, stamp_of
 
 _PIECE_BYTES = 2**18
 
@@ -63,11 +63,11 @@ class DatasetFile(Source):
         """Names, units, axes and columns; read and verified once."""
         if self._head is None:
             with hdf5.open_for_looking(self.path) as file, hdf5.reading(self.path):
-                self._stamp = _stamp(self.path)
+                self._stamp = stamp_of(self.path)
                 self._head = read_head(file, self.path)
                 self._layout = stored_layout(file)
             if self._digest not in ("", self._head.digest):
-                raise _changed(self.path)
+                raise changed(self.path)
         return self._head
 
     @property
@@ -154,23 +154,5 @@ class DatasetFile(Source):
         return np.where(rows < 0, rows + count, rows) if rows.size and int(rows.min()) < 0 else rows
 
     def _check_unchanged(self) -> None:
-        if _stamp(self.path) != self._stamp:
-            raise _changed(self.path)
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    """Return what tells a file from another one that took its name."""
-    found = path.stat() if path.exists() else None
-    return (found.st_ino, found.st_size, found.st_mtime_ns) if found else ()
-
-
-def _changed(path: Path) -> DataError:
-    return DataError(
-        explained(
-            where=str(path),
-            what="the file",
-            allowed="the one that was opened before",
-            got="another one",
-            next_step="It was replaced or removed meanwhile; open it again",
-        )
-    )
+        if stamp_of(self.path) != self._stamp:
+            raise changed(self.path)

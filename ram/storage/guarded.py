@@ -6,7 +6,7 @@ process, not the caller, and becomes an error that names the file.
 
 from __future__ import annotations
 
-__all__ = ["main", "survey"]
+__all__ = ["main", "survey", "survey_once"]
 
 import json
 import os
@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from ram.storage.hdf5 import unreadable
+from ram.storage.stamps import Stamp, stamp_of
 
+_surveyed: set[Stamp] = set()
 _CPU_SECONDS = 2  # a look stops by itself after half of it
 _WALL_SECONDS = 60  # a file on a slow disk
 _MEMORY = 2**29  # bytes beyond what Python and its libraries take themselves
@@ -58,6 +60,20 @@ def survey(path: str | os.PathLike[str]) -> dict[str, Any]:
     if "refused" in answer:
         raise unreadable(str(path), answer["refused"])
     return answer
+
+
+def survey_once(path: Path) -> None:
+    """Survey a file that this process has not seen yet, before it is opened here.
+
+    Raises
+    ------
+    DataError
+        As `survey`.
+    """
+    stamp = stamp_of(path)
+    if stamp not in _surveyed:
+        survey(path)
+        _surveyed.add(stamp)
 
 
 def main(path: str) -> None:

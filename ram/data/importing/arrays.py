@@ -288,8 +288,9 @@ def _keep(
 def _of_hdf5(path: Path, stack: contextlib.ExitStack, *, matlab: bool) -> ArrayFile:
     import h5py
 
-    from ram.storage import hdf5
+    from ram.storage import guarded, hdf5
 
+    guarded.survey_once(hdf5.check_is_hdf5(path))  # what makes the library crash or hang does so in another process
     file = stack.enter_context(hdf5.open_safely(path))
     arrays: dict[str, Array | Cells] = {}
     texts: dict[str, list[str]] = {}

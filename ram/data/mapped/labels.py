@@ -14,9 +14,10 @@ from ram.data.mapped.columns import Series, optional_series_of, series_of, texts
 from ram.data.mapped.inputs import Inputs
 from ram.data.mapped.places import Places
 from ram.data.mapped.settings import DataMapping
-from ram.data.mapped.splits import parts_by_group
 from ram.data.mapped.windows import Windows
+from ram.data.parting import draw_parts, parts_wanted
 from ram.data.spec import PARTS
+from ram.errors import DataError, explained
 
 Texts = NDArray[np.str_]
 _WORDS = {
@@ -69,12 +70,20 @@ def labels_of(
         return windows, Labels(ids, groups, _parts(places, mapping, given["split"], ids))
     if for_prediction or not draw:
         return windows, Labels(ids, groups, np.full(windows.count, PARTS.index("test"), dtype=np.uint8))
+    return windows, Labels(ids, groups, _drawn(places, mapping, np.where(groups == "", ids, groups)))
+
+
+def _drawn(places: Places, mapping: DataMapping, groups: Texts) -> UInt8[np.ndarray, " sample"]:
+    """Return parts by the seed of the mapping; no group lies in two of them."""
     split = mapping.split
-    parts = parts_by_group(
-        np.where(groups == "", ids, groups).tolist(),
-        seed=split.seed, validation=split.validation, test=split.test, where=f"{places.path} (split)",
-    )  # fmt: skip
-    return windows, Labels(ids, groups, parts)
+    shares = (1 - split.validation - split.test, split.validation, split.test)
+    count, needed = np.unique(groups).size, len(parts_wanted(shares))
+    if count < needed:
+        allowed = f"at least {needed}, one for each part that is drawn"
+        step = 'Part a long record with stretch = "60 s", or name the parts: split = "/path"'
+        where = f"{places.path} (split)"
+        raise DataError(explained(where=where, what="the groups", allowed=allowed, got=count, next_step=step))
+    return draw_parts(groups.tolist(), shares, seed=split.seed)
 
 
 def _series(places: Places, path: str, inputs: Inputs, *, key: str, may_lack: bool) -> Series | None:

@@ -20,12 +20,10 @@ from ram.data.mapped.head import Layout, lay_out
 from ram.data.mapped.places import Places
 from ram.data.mapped.settings import DataMapping, load_mapping
 from ram.data.source import Rows, Source
-from ram.errors import DataError, explained
 from ram.storage import guarded, hdf5
+from ram.storage.stamps import Stamp, changed, stamp_of
 
-Stamp = tuple[int, ...]
 _KEPT_BYTES = 2**26
-_looked_at: set[Stamp] = set()
 _known: dict[tuple[Path, str, bool], tuple[Stamp, Digests]] = {}
 """Digests that this process has computed, and the stamp of the file at that time."""
 
@@ -56,15 +54,8 @@ class MappedFile(Source):
         self._digests: Digests | None = None
         self._stamp: Stamp = ()
         self._forget()
-        self._look_first()
+        guarded.survey_once(hdf5.check_is_hdf5(self.path))  # the library crashes on some damaged files
         _ = self.head
-
-    def _look_first(self) -> None:
-        """Let a process of its own look at a file that this one has not seen: the library crashes on some."""
-        stamp = _stamp(hdf5.check_is_hdf5(self.path))
-        if stamp not in _looked_at:
-            guarded.survey(self.path)
-            _looked_at.add(stamp)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return file and mapping, the file's stamp, and the digests that its content must still have."""
@@ -164,9 +155,9 @@ class MappedFile(Source):
     def _opened(self) -> Layout:
         """Return the layout with this process's own handle: one inherited through a fork is not shared."""
         if self._layout is None or self._process != os.getpid():
-            stamp = _stamp(self.path)
+            stamp = stamp_of(self.path)
             if self._stamp not in ((), stamp):
-                raise _changed(self.path)
+                raise changed(self.path)
             self._file = hdf5.open_for_looking(self.path)
             with hdf5.reading(self.path):
                 inputs = next(iter(self.mapping.inputs.values())).path
@@ -178,27 +169,9 @@ class MappedFile(Source):
 
     def _to_verify(self, layout: Layout) -> Verified | None:
         if self._digests is not None and not same_beginning(self._digests, layout.beginning):
-            raise _changed(self.path)
+            raise changed(self.path)
         return Verified(layout.inputs, self._digests) if self._digests is not None else None
 
     def _check_unchanged(self) -> None:
-        if _stamp(self.path) != self._stamp:
-            raise _changed(self.path)
-
-
-def _stamp(path: Path) -> Stamp:
-    """Return what tells a file from another one that took its name, or that was written to."""
-    found = path.stat() if path.exists() else None
-    return (found.st_ino, found.st_size, found.st_mtime_ns) if found else ()
-
-
-def _changed(path: Path) -> DataError:
-    return DataError(
-        explained(
-            where=str(path),
-            what="the file",
-            allowed="the one that was opened before",
-            got="one that was written to, replaced or removed meanwhile",
-            next_step="Open it again when it is complete",
-        )
-    )
+        if stamp_of(self.path) != self._stamp:
+            raise changed(self.path)
