@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,19 @@ def test_explain_prints_sums_and_keeps_maps_and_pictures(shell: Shell, disc_run:
     assert maps["umbrella"].ids == ("d004", "d001")
     assert f"{maps['umbrella'].prediction[1]:.5g}" in out
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["umbrella_d001.png", "umbrella_d004.png"]
+
+
+def test_pictures_of_samples_that_are_called_like_paths(
+    shell: Shell, disc_run: Path, changed_discs: Callable[..., Path], tmp_path: Path
+) -> None:
+    odd = {"d000": "line 1/../../run", "d001": "D002"}
+    config = changed_discs(lambda record: replace(record, id=odd.get(record.id, record.id)))
+    samples = ",".join([*odd.values(), "d002"])
+    words = ["--data", config.with_suffix(".h5"), "--samples", samples, "--target", "umbrella"]
+    code, _, err = shell("explain", disc_run, *words, "--pictures", tmp_path / "pictures")
+    assert (code, err) == (0, "")
+    names = sorted(path.name.split("-")[0] for path in (tmp_path / "pictures").iterdir())
+    assert names == ["umbrella_D002", "umbrella_d002", "umbrella_line 1_.._.._run"]
 
 
 @pytest.mark.parametrize("reference", ["train-mean", "train-mean-design", "baseline", "d003"])

@@ -3,6 +3,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,3 +129,47 @@ def test_two_writers_at_once_leave_one_whole_file(tmp_path: Path) -> None:
         second.write_text("second")
     assert path.read_text() == "first"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def killed_writer(path: Path) -> Path:
+    """Kill a process while it writes `path`; return what it leaves behind."""
+    code = (
+        "import os, signal, sys; from ram.storage import atomic\n"
+        "with atomic.writing(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, path], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    return next(path.parent.glob(f".{path.name}.*.part"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no process can be asked for without ending it")
+def test_what_a_killed_writer_left_goes_when_the_file_is_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    left = killed_writer(path)
+    machine, process, _ = left.name.split(".")[-2].split("-")
+    alive, elsewhere = f".a.txt.{machine}-{os.getppid()}-00000000.part", f".a.txt.00000000-{process}-00000000.part"
+    others = [alive, elsewhere, f".ba.txt.{machine}-{process}-00000000.part", ".a.txt.mine.part"]
+    for name in others:
+        (tmp_path / name).touch()
+    atomic.write_text(tmp_path / "b.txt", "another file")
+    assert left.exists()
+    atomic.write_text(path, "new")
+    assert not left.exists()
+    assert sorted(one.name for one in tmp_path.iterdir()) == sorted([*others, "a.txt", "b.txt"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no process can be asked for without ending it")
+def test_a_file_that_cannot_be_removed_does_not_stop_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.txt"
+    left = killed_writer(path)
+    real = Path.unlink
+
+    def unlink(one: Path, missing_ok: bool = False) -> None:  # noqa: FBT001, FBT002 - the signature of pathlib
+        if one == left:
+            raise PermissionError(errno.EPERM, "not yours")
+        real(one, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    atomic.write_text(path, "new")
+    assert path.read_text() == "new"

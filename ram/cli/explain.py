@@ -226,11 +226,13 @@ def parts_of(maps: RegressionMap, data: Dataset) -> tuple[Sequence[str], Float[n
 def save_pictures(folder: Path, maps: Mapping[str, RegressionMap], data: Dataset) -> None:
     """Write ``<target>_<id>.png`` for each map, laid over the sample's last channel."""
     from ram.storage.atomic import write_bytes
+    from ram.storage.names import file_names
     from ram.views.style import png, styled
 
     folder.mkdir(parents=True, exist_ok=True)
     images = data.x()[:, -1]
-    for target, of in maps.items():
-        for row, name in enumerate(of.ids):
-            with styled():
-                write_bytes(folder / f"{target}_{name}.png", png(of.plot(row, image=images[row])))
+    pairs = [(target, row) for target, of in maps.items() for row in range(len(of.ids))]
+    names = file_names([f"{target}_{maps[target].ids[row]}" for target, row in pairs])
+    for (target, row), name in zip(pairs, names, strict=True):
+        with styled():
+            write_bytes(folder / f"{name}.png", png(maps[target].plot(row, image=images[row])))

@@ -1,7 +1,8 @@
 """Files that appear whole or not at all.
 
 A file is written under a hidden name in its own folder, flushed to the disk, renamed over the old one, and
-the folder is flushed. A kill or a full disk at any moment leaves the old file, or none, never half of one.
+the folder is flushed. A kill or a full disk at any moment leaves the old file, or none, never half of one. What a
+killed writer leaves under its hidden name is removed when the same file is written again on the same machine.
 """
 
 from __future__ import annotations
@@ -10,8 +11,12 @@ __all__ = ["write_bytes", "write_json", "write_text", "writing"]
 
 import contextlib
 import errno
+import functools
+import hashlib
 import json
 import os
+import platform
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -37,7 +42,8 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     ...     temporary.write_text("whole")
     """
     target = Path(path).resolve()
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    temporary = target.with_name(f".{target.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.part")
+    _sweep(target)
     try:
         with _naming(target):
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -68,6 +74,41 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_json(path: str | os.PathLike[str], content: object) -> None:
     """Write `content` as strict JSON (no NaN), indented by 2, keys in the order given, one newline at the end."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed writers of `target` left behind: those of this machine whose process is gone."""
+    name = re.compile(rf"\.{re.escape(target.name)}\.{_machine()}-(\d+)-[0-9a-f]{{8}}\.part")
+    with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
+        for entry in entries:
+            found = name.fullmatch(entry.name)
+            if found and not _runs(int(found[1])):
+                with contextlib.suppress(OSError):
+                    Path(entry.path).unlink()
+
+
+@functools.cache
+def _machine() -> str:
+    """Return eight digits for all processes that see each other: the same machine, and container, if there is one."""
+    known = [platform.node()]
+    with contextlib.suppress(OSError):
+        known.append(Path("/etc/machine-id").read_text(encoding="ascii"))
+    with contextlib.suppress(OSError):
+        known.append(str(Path("/proc/self/ns/pid").readlink()))
+    return hashlib.sha256("\n".join(known).encode()).hexdigest()[:8]
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this machine is there; on Windows, where asking would end it, always."""
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OverflowError, OSError):  # of somebody else
+        return True
+    return True
 
 
 def _flush(path: Path) -> None:

@@ -73,7 +73,7 @@ def prepare(experiment: Experiment, *, data: str | Path | Dataset | None = None)
         channels=whole.channels,
         axes=whole.axes,
         symmetries=whole.symmetries,
-        targets=_scaling(train.targets.numpy(), units, log=section.log_targets, where=str(whole.path)),
+        targets=_scaling(train, units, log=section.log_targets),
         parameters={name: whole.parameters[name] for name in section.parameters},
     )
     regressor = _build(spec, train, experiment)
@@ -105,15 +105,15 @@ def _batches(part: Dataset, experiment: Experiment, units: dict[str, str], loadi
     )
 
 
-def _scaling(
-    targets: np.ndarray, units: dict[str, str], *, log: tuple[str, ...], where: str
-) -> tuple[TargetScaling, ...]:
+def _scaling(train: Batches, units: dict[str, str], *, log: tuple[str, ...]) -> tuple[TargetScaling, ...]:
+    """Mean and scale of each target over the training part; a sample of weight 2 counts as two of them."""
     rows = []
-    for (name, unit), values in zip(units.items(), targets.T, strict=True):
+    for (name, unit), values in zip(units.items(), train.targets.numpy().T, strict=True):
+        where = f"{train.data.path}:/targets/{name}"
         if name in log and np.nanmin(values) <= 0:
             raise DataError(
                 explained(
-                    where=f"{where}:/targets/{name}",
+                    where=where,
                     what="a target in data.log_targets",
                     allowed="positive",
                     got=f"{np.nanmin(values):g} {unit}",
@@ -121,39 +121,80 @@ def _scaling(
                 )
             )
         known = np.log(values) if name in log else values
-        rows.append(TargetScaling(name, unit, float(np.nanmean(known)), float(np.nanstd(known)), name in log))
+        mean, scale = _moments(known, train.weights)
+        if not scale > 0:
+            raise _without_spread(where, mean, unit)
+        rows.append(TargetScaling(name, unit, mean, scale, name in log))
     return tuple(rows)
+
+
+def _moments(values: np.ndarray, weights: Tensor | None) -> tuple[float, float]:
+    """Mean and standard deviation of the values that were measured; NaN where none of them has a weight."""
+    if weights is None:
+        return float(np.nanmean(values)), float(np.nanstd(values))
+    counts = (weights.numpy() > 0) & ~np.isnan(values)
+    if not counts.any():
+        return float("nan"), float("nan")
+    mean = np.average(values[counts], weights=weights.numpy()[counts])
+    return float(mean), float(np.sqrt(np.average((values[counts] - mean) ** 2, weights=weights.numpy()[counts])))
+
+
+def _without_spread(where: str, mean: float, unit: str) -> DataError:
+    got = "none measured" if np.isnan(mean) else f"{mean:g} {unit} in all"
+    step = "Give weights above 0 to more samples, or take the target out"
+    allowed = "of different values among the training samples with a weight above 0"
+    return DataError(explained(where=where, what="the target", allowed=allowed, got=got, next_step=step))
 
 
 def _build(spec: NetSpec, train: Batches, experiment: Experiment) -> Regressor:
     mean, scale = _channel_statistics(train)
-    parameters = train.parameters.numpy()
+    parameter_mean, parameter_scale = _parameter_statistics(train)
     regressor = spec.build(
         seed=experiment.seed,
         input_mean=mean.tolist(),
         input_scale=scale.tolist(),
-        parameter_mean=parameters.mean(axis=0).tolist(),
-        parameter_scale=_nonzero(parameters.std(axis=0)).tolist(),
+        parameter_mean=parameter_mean.tolist(),
+        parameter_scale=parameter_scale.tolist(),
     )
     if regressor.ndim > 1:
         regressor.to(memory_format=train.memory_format)  # type: ignore[call-overload]  # the stub lacks it
     return regressor
 
 
+def _parameter_statistics(train: Batches) -> tuple[np.ndarray, np.ndarray]:
+    values = train.parameters.numpy()
+    if train.weights is None:
+        return values.mean(axis=0), _nonzero(values.std(axis=0))
+    shares = (train.weights / train.weights.sum()).numpy()
+    mean = shares @ values
+    return mean, _nonzero(np.sqrt(shares @ (values - mean) ** 2))
+
+
 def _channel_statistics(train: Batches) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each channel over samples and measured cells, in float64, one pass."""
     # Sums are taken around one value of the data: around zero they would lose digits where the mean is large.
     shift = _by_channel(train.take(np.arange(1)).x)[:, :1]
-    count, total, squares = 0, torch.zeros_like(shift[:, 0]), torch.zeros_like(shift[:, 0])
+    count, total, squares = 0.0, torch.zeros_like(shift[:, 0]), torch.zeros_like(shift[:, 0])
     lengths = torch.from_numpy(train.data.lengths)
     padded = bool((lengths < train.data.axes[-1].size).any())
     for batch in train.stream():
         x = _by_channel(batch.x) - shift
+        counts = None if batch.weights is None else _of_cells(batch.weights, batch.x)
         if padded:
-            x = x[:, _measured(batch.x, lengths[batch.positions])]
-        count, total, squares = count + x.shape[1], total + x.sum(1), squares + x.square().sum(1)
+            inside = _measured(batch.x, lengths[batch.positions])
+            x, counts = x[:, inside], None if counts is None else counts[inside]
+        if counts is not None:
+            x, counts = x[:, counts > 0], counts[counts > 0]  # what has no weight may hold anything
+        count += x.shape[1] if counts is None else float(counts.sum())
+        total = total + (x.sum(1) if counts is None else x @ counts)
+        squares = squares + (x.square().sum(1) if counts is None else x.square() @ counts)
     scale = (squares / count - (total / count) ** 2).clamp(min=0).sqrt()
     return (total / count + shift[:, 0]).numpy(), _nonzero(scale.numpy())
+
+
+def _of_cells(weights: Tensor, x: Tensor) -> Tensor:
+    """Return the weight of each cell of a batch, shape (sample x space,)."""
+    return weights.repeat_interleave(x[0, 0].numel())
 
 
 def _by_channel(x: Tensor) -> Tensor:
