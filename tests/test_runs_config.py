@@ -3,7 +3,7 @@
 import pytest
 
 from ram.errors import ConfigError
-from ram.runs.config import Experiment, load_experiment
+from ram.runs.config import load_experiment
 
 COMPLETE = {"name": "wheel", "data": {"file": "wheel.h5", "targets": ["umbrella"]}}
 
@@ -98,13 +98,3 @@ def test_a_missing_file_names_its_neighbour(tmp_path):
 def test_broken_toml_names_the_line(tmp_path):
     with pytest.raises(ConfigError, match=r"must be valid TOML. Got '.*line 2.*'. Mend the line named"):
         load_experiment(written(tmp_path, 'name = "wheel"\nseed = \n'))
-
-
-def test_every_field_is_described_or_says_itself():
-    undescribed = [
-        f"{section}.{key}"
-        for section in ("data", "model", "explain")
-        for key, field in Experiment.model_fields[section].annotation.model_fields.items()
-        if not field.description and key != "reference"
-    ]
-    assert not undescribed

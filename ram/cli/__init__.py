@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from ram.cli import data, run
+from ram.cli import config, data, run
 from ram.cli.output import explain_failure, say
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app = typer.Typer(
     epilog="Example: ram train experiments/wheel_demo.toml",
 )
 app.add_typer(data.app, name="data")
+app.add_typer(config.app, name="config")
 run.add_to(app)
 
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["AsJson", "as_csv", "bar", "explain_failure", "say", "say_json", "say_table", "terminal_width"]
+__all__ = [
+    "AsJson",
+    "as_csv",
+    "bar",
+    "explain_failure",
+    "say",
+    "say_as_it_is",
+    "say_json",
+    "say_table",
+    "terminal_width",
+]
 
 import csv
 import io
@@ -46,6 +56,11 @@ def say(text: str) -> None:
     """Print `text`; it wraps at the terminal's width only, so that a script finds each line whole."""
     console = _console()
     console.print(text, soft_wrap=not console.is_terminal)
+
+
+def say_as_it_is(text: str) -> None:
+    """Print what may be copied into a file: no line is wrapped."""
+    sys.stdout.write(text)
 
 
 def say_json(value: object) -> None:

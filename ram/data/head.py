@@ -16,6 +16,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from ram.axes import Axis
+from ram.data import origin
 from ram.data.layout import digest_of, digest_path
 from ram.data.packing import Packing
 from ram.data.spec import SCHEMA
@@ -233,7 +234,8 @@ def _texts(values: NDArray[Any]) -> list[str]:
 def _digest_of_file(file: h5py.File, attributes: Mapping[str, str], digests: Digests, packing: Packing) -> str:
     """Return one digest of all digests and of every unit, text and scale that gives the values their meaning."""
     units = {name: hdf5.fixed_text(file[name], "units") for name in sorted(digests)}
-    meaning = [dict(attributes), units, *([astuple(packing)] if packing.integer else [])]
+    words = {name: text for name, text in attributes.items() if name != origin.ATTRIBUTE}
+    meaning = [words, units, *([astuple(packing)] if packing.integer else [])]
     total = xxhash.xxh3_128(json.dumps(meaning).encode())
     for name in sorted(digests):
         total.update(name.encode() + b"\0" + digests[name].tobytes())

@@ -17,6 +17,7 @@ from ram.axes import Axis
 from ram.data.dataset import Dataset, open_dataset
 from ram.data.info_finds import find
 from ram.data.info_foreign import TreeInfo
+from ram.data.origin import ATTRIBUTE, Origin
 from ram.data.spec import PARTS, SCHEMA
 from ram.storage import guarded, hdf5
 
@@ -36,6 +37,7 @@ class DatasetInfo:
         content = self.content
         head = [(key, content[key]) for key in ("file", "schema", "name", "source", "licence", "created_with", "notes")]
         facts = [
+            *([("made by", content["recipe"])] if content["recipe"] else []),
             ("digest", content["digest"]),
             ("size", f"{content['bytes']:,} bytes"),
             ("samples", f"{content['samples']:,} in {content['groups']:,} groups"),
@@ -80,6 +82,14 @@ def describe_dataset(data: Dataset) -> DatasetInfo:
     return DatasetInfo(_dataset(data))
 
 
+def _recipe(data: Dataset) -> str:
+    """Return the recipe that made a file, with its options as the command takes them."""
+    origin = Origin.from_text(data.attributes.get(ATTRIBUTE, ""))
+    if origin is None:
+        return ""
+    return " ".join([origin.recipe, *(f"--{name.replace('_', '-')} {value}" for name, value in origin.options.items())])
+
+
 def _dataset(data: Dataset) -> dict[str, Any]:
     parts = {split: data.split_array(split) for split in data.splits}
     texts = {
@@ -88,6 +98,7 @@ def _dataset(data: Dataset) -> dict[str, Any]:
     return {
         "file": str(data.path),
         **texts,
+        "recipe": _recipe(data),
         "digest": data.digest,
         "bytes": data.path.stat().st_size,
         "samples": len(data),

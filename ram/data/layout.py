@@ -12,7 +12,7 @@
 Inputs are float32, or int16 or uint8 with attributes ``scale_factor`` and ``add_offset`` (CF conventions); they lie in
 one piece, or in chunks of some rows, compressed or not. A digest is that of the stored numbers, whatever the chunks.
 
-Root attributes: schema, name, source, licence, created_with, notes, axes, symmetries.
+Root attributes: schema, name, source, licence, created_with, notes, axes, symmetries; recipe where one made it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from ram.data import origin
 from ram.data.spec import PARTS, SCHEMA, DatasetSpec, Record
 from ram.errors import DataError, explained, nearest
 from ram.storage import atomic, hdf5, netcdf
@@ -303,6 +304,7 @@ class _Writer:
 
 
 def _attributes(spec: DatasetSpec) -> dict[str, str]:
+    made_by = origin.current_origin()
     return {
         "schema": SCHEMA,
         "name": spec.name,
@@ -312,6 +314,7 @@ def _attributes(spec: DatasetSpec) -> dict[str, str]:
         "notes": spec.notes,
         "axes": " ".join(axis.name for axis in spec.axes),
         "symmetries": " ".join(spec.symmetries),
+        **({origin.ATTRIBUTE: made_by.as_text()} if made_by else {}),
     }
 
 

@@ -18,10 +18,12 @@ from pathlib import Path
 from types import ModuleType
 
 from ram.data.computing import compute_in_order
+from ram.data.origin import Origin, made_by
 from ram.errors import ConfigError, explained, nearest
 
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _GIVEN_BY_US = ("output", "progress")
+_HOW = ("jobs", "cluster")  # how the work is shared out, which changes no byte
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,27 @@ def make(
     recipe = load_recipe(folder)
     values = _converted(options, options_of(recipe), where=str(recipe.__file__))
     check_output(target, overwrite=overwrite)
-    recipe.make(target, **values, progress=progress)
+    with made_by(_origin(recipe, values)):
+        recipe.make(target, **values, progress=progress)
     if not target.is_file():
         raise ConfigError(
             explained(where=str(recipe.__file__), what="make()", allowed=f"the writer of {target}", got="no file there")
         )
     shutil.rmtree(partial_folder(target), ignore_errors=True)
     return target
+
+
+def _origin(recipe: ModuleType, values: Mapping[str, object]) -> Origin:
+    path = Path(str(recipe.__file__))
+    whole = {option.name: values.get(option.name, option.default) for option in options_of(recipe)}
+    kept = {name: value for name, value in whole.items() if name not in _HOW and not isinstance(value, Path)}
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Origin(path.parent.name, digest, {name: _text(value) for name, value in kept.items()})
+
+
+def _text(value: object) -> str:
+    """Return a value as the command line has it."""
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def load_recipe(folder: str | os.PathLike[str]) -> ModuleType:

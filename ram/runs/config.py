@@ -86,11 +86,11 @@ class ModelConfig(Section):
 class TrainingConfig(Section):
     """How the weights are found."""
 
-    epochs: Positive = Field(default=30)
-    batch_size: Positive = Field(default=64)
+    epochs: Positive = Field(default=30, description="Passes over the training part")
+    batch_size: Positive = Field(default=64, description="Samples of one step")
     optimizer: Literal["muon", "adamw"] = Field(default="muon", description="How weights move; see ram.training.optimizers")
     learning_rate: float = Field(default=3e-3, gt=0, description="Largest; rises over the warm-up, falls as a cosine")
-    weight_decay: float = Field(default=0.02, ge=0)
+    weight_decay: float = Field(default=0.02, ge=0, description="Share of a kernel taken away, times the learning rate")
     warmup_epochs: float = Field(default=1.0, ge=0, description="Epochs over which the learning rate rises from 0")
     gradient_clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient")
     frozen_norms: float = Field(
@@ -103,8 +103,12 @@ class TrainingConfig(Section):
     patience: int = Field(default=0, ge=0, description="Stop after this many epochs without gain; 0: never")
     augment: bool = Field(default=True, description="Apply the symmetries that the data set declares")
     threads: Positive = Field(default=2, description="Threads of torch; results repeat to the bit for the same number")
-    device: Literal["cpu", "cuda", "mps", "auto"] = Field(default="cpu")
-    precision: Literal["32-true", "bf16-mixed", "64-true"] = Field(default="32-true")
+    device: Literal["cpu", "cuda", "mps", "auto"] = Field(
+        default="cpu", description="Where the net is trained; auto: on a graphics card where there is one"
+    )
+    precision: Literal["32-true", "bf16-mixed", "64-true"] = Field(
+        default="32-true", description="Of the net's numbers: float32, mixed with bfloat16, or float64"
+    )
     channels_last: bool = Field(default=True, description="Memory layout of 2D and 3D inputs: faster on CPUs")
 
 
@@ -112,18 +116,20 @@ class ExplainConfig(Section):
     """Which maps a run stores."""
 
     samples: Positive = Field(default=12, description="Samples of the test part whose maps are stored and shown")
-    reference: Literal["baseline", "train-mean", "train-mean-design"] = Field(default="train-mean")
+    reference: Literal["baseline", "train-mean", "train-mean-design"] = Field(
+        default="train-mean", description="What the stored maps are held against"
+    )
 
 
 class Experiment(Section):
     """One experiment, complete."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="Names the run's folder")
-    seed: int = Field(default=0, ge=0)
-    data: DataConfig
-    model: ModelConfig = Field(default_factory=ModelConfig)
-    training: TrainingConfig = Field(default_factory=TrainingConfig)
-    explain: ExplainConfig = Field(default_factory=ExplainConfig)
+    seed: int = Field(default=0, ge=0, description="What all randomness of the run is a function of")
+    data: DataConfig = Field(description="Where the data are and what is regressed")
+    model: ModelConfig = Field(default_factory=ModelConfig, description="The net")
+    training: TrainingConfig = Field(default_factory=TrainingConfig, description="How the weights are found")
+    explain: ExplainConfig = Field(default_factory=ExplainConfig, description="Which maps a run stores")
 
 
 def load_experiment(
@@ -131,7 +137,7 @@ def load_experiment(
 ) -> Experiment:
     """Return the experiment in a TOML file (or in a mapping), with ``section.key=value`` overrides applied.
 
-    The data file's path is made absolute: it is given relative to the config.
+    The data file's path is made absolute: in a file it is relative to that file, in an override to where one is.
 
     Raises
     ------
@@ -147,7 +153,9 @@ def load_experiment(
     data = content.get("data")
     if isinstance(data, dict) and isinstance(data.get("file"), str):
         data["file"] = str((path.resolve().parent / data["file"]).resolve())
-    return _validated(content, where=str(source), overrides=overrides)
+    experiment = _validated(content, where=str(source), overrides=overrides)
+    file = str(Path(experiment.data.file).resolve())
+    return experiment.model_copy(update={"data": experiment.data.model_copy(update={"file": file})})
 
 
 def _validated(content: dict[str, Any], *, where: str, overrides: Sequence[str]) -> Experiment:

@@ -1,36 +1,78 @@
-"""Where a run comes from: data, code, versions, platform, seeds, threads."""
+"""Where a run comes from: data, code, versions, platform, seed, threads; all that its bytes may depend on."""
 
 from __future__ import annotations
 
 __all__ = ["provenance"]
 
+import functools
+import hashlib
 import importlib.metadata
+import os
 import platform
+import re
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import h5py
 import torch
+from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
-_PACKAGES = ("torch", "numpy", "scipy", "h5py", "lightning-fabric", "safetensors", "scikit-learn", "xxhash")
+import ram
+from ram.data.dataset import Dataset
+from ram.data.origin import ATTRIBUTE, Origin
+
+_DISTRIBUTION = "regression-activation-mapping"
+_VARIABLES = re.compile(r"(OMP|MKL|OPENBLAS|DNNL|ONEDNN|ATEN|TORCH|CUBLAS|CUDA|NVIDIA|KMP|GOMP)_\w+")
 
 
-def provenance(*, data_name: str, data_digest: str, seed: int, threads: int) -> dict[str, Any]:
-    """Return what a run depends on; no wall-clock time, so that equal runs have equal files."""
+def provenance(data: Dataset, *, loading: str, seed: int, threads: int) -> dict[str, Any]:
+    """Return what a run depends on; no wall-clock time, so that equal runs have equal files.
+
+    Parameters
+    ----------
+    data
+        The whole data set.
+    loading
+        How its inputs are read.
+    """
     return {
-        "data": {"name": data_name, "digest": data_digest},
-        "code": {"version": _version("regression-activation-mapping"), **_commit()},
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
-        "platform": {
-            "system": platform.system(),
-            "machine": platform.machine(),
-            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-            "device": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu",
-        },
+        "data": {"name": data.name, "digest": data.digest, **_origin(data), "loading": loading},
+        "code": {"version": ram.__version__, **_commit(), "sources": _sources()},
+        "versions": _versions(),
+        "platform": _platform(),
+        "environment": {name: os.environ[name] for name in sorted(os.environ) if _VARIABLES.fullmatch(name)},
         "seed": seed,
         "threads": threads,
-        "deterministic_algorithms": True,
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "determinism": {
+            "cudnn_deterministic": torch.backends.cudnn.deterministic,
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+            "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        },
     }
+
+
+def _origin(data: Dataset) -> dict[str, Any]:
+    """Return the recipe that made the data and its options, where the file says so."""
+    origin = Origin.from_text(data.attributes.get(ATTRIBUTE, ""))
+    return {"recipe": asdict(origin)} if origin else {}
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    """Return the versions of Python, of the HDF5 library and of all that the package requires."""
+    known = {"python": platform.python_version(), "hdf5": h5py.version.hdf5_version}
+    return {**known, **{name: _version(name) for name in sorted(_requirements())}}
+
+
+def _requirements() -> set[str]:
+    try:
+        stated = importlib.metadata.requires(_DISTRIBUTION) or ()
+    except importlib.metadata.PackageNotFoundError:
+        return {"h5py", "lightning-fabric", "numpy", "safetensors", "scikit-learn", "scipy", "torch", "xxhash"}
+    return {re.split(r"[<>=!~;\[ ]", line)[0] for line in stated if "extra ==" not in line}
 
 
 def _version(package: str) -> str:
@@ -40,13 +82,66 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+def _platform() -> dict[str, Any]:
+    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
+    return {
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "libc": " ".join(platform.libc_ver()).strip(),
+        "cpu": _cpu(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "blas": _blas(),
+        "mkldnn": bool(torch.backends.mkldnn.is_available()),  # type: ignore[no-untyped-call]
+        "device": device,
+        **({} if device == "cpu" else {"cuda": torch.version.cuda, "cudnn": _cudnn()}),
+    }
+
+
+def _blas() -> list[str]:
+    """Return which kernels of BLAS are chosen for this CPU: other ones, other last bits."""
+    pools = [pool for pool in threadpool_info() if "architecture" in pool]
+    return sorted({f"{pool['internal_api']} {pool['architecture']}" for pool in pools})
+
+
+def _cudnn() -> int | None:
+    return torch.backends.cudnn.version()  # type: ignore[no-untyped-call,no-any-return]
+
+
+def _cpu() -> str:
+    """Return the name of the processor as the system says it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor()
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else platform.processor()
+
+
+@functools.cache
+def _sources() -> str:
+    """Return one SHA-256 of all sources of the package: what ran, whatever git says."""
+    folder = Path(__file__).resolve().parents[1]
+    total = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py"), key=lambda path: path.relative_to(folder).as_posix()):
+        total.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+@functools.cache
 def _commit() -> dict[str, str | bool]:
-    """Return the commit of the checkout that the package runs from; nothing where it is installed elsewhere."""
+    """Return the commit of the checkout that the package runs from; nothing where it is installed elsewhere.
+
+    It is dirty where a tracked file differs from the commit, or a file of the package is in no commit.
+    """
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return {}
-    commit, status = (_git(folder, *words) for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "-uno")))
-    return {} if commit is None or status is None else {"commit": commit, "dirty": bool(status)}
+    commands = (("rev-parse", "HEAD"), ("status", "--porcelain", "-uno"), ("status", "--porcelain", "-uall", "--", "ram"))
+    commit, tracked, package = (_git(folder, *words) for words in commands)
+    if commit is None or tracked is None or package is None:
+        return {}
+    return {"commit": commit, "dirty": bool(tracked or package)}
 
 
 def _git(folder: Path, *words: str) -> str | None:

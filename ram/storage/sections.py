@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["AsTuple", "Names", "Section", "checked", "read_toml"]
 
+import re
 import tomllib
 import types
 from collections.abc import Iterator, Mapping, Sequence
@@ -77,18 +78,40 @@ def read_toml(path: Path, *, what: str) -> dict[str, Any]:
 def _paragraph(model: type[BaseModel], where: str, error: ErrorDetails) -> str:
     path = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        known = list(_section_at(model, error["loc"][:-1]).model_fields)
-        step = nearest(str(error["loc"][-1]), known)
+        word, known = str(error["loc"][-1]), list(_section_at(model, error["loc"][:-1]).model_fields)
+        step = _in_another_section(model, word) or nearest(word, known)
         return explained(
             where=where, what="a key", allowed=f"one of {', '.join(known)}", got=f"'{path}'", next_step=step
         )
-    step = _description(model, error["loc"])
+    step = _nearest_choice(error) or _description(model, error["loc"])
     if error["type"] == "missing":
         return explained(where=where, what=f"'{path}'", allowed="given", got="nothing", next_step=step)
     allowed = error["msg"].rstrip(".")
     for beginning in ("Input should be ", "Value should ", "Value error, "):
         allowed = allowed.removeprefix(beginning)
     return explained(where=where, what=f"'{path}'", allowed=allowed, got=repr(error["input"]), next_step=step)
+
+
+def _nearest_choice(error: ErrorDetails) -> str:
+    """Return the nearest of the words that a key may have; nothing where it may have any."""
+    if error["type"] != "literal_error":
+        return ""
+    return nearest(str(error["input"]), re.findall(r"'([^']*)'", error["ctx"]["expected"]))
+
+
+def _in_another_section(model: type[BaseModel], word: str) -> str:
+    """Say where a key stands that was given without its section, or in another one."""
+    found = next((path for path in _paths(model) if path.rpartition(".")[2] == word), "")
+    return f"Did you mean '{found}'?" if found else ""
+
+
+def _paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of all keys, those of outer sections first."""
+    fields = model.model_fields.items()
+    yield from (f"{prefix}{name}" for name, _ in fields)
+    for name, field in fields:
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _paths(field.annotation, f"{prefix}{name}.")
 
 
 def _section_at(model: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel]:

@@ -141,12 +141,13 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def _provenance(prepared: Prepared) -> dict[str, Any]:
-    experiment, data = prepared.experiment, prepared.data
-    content = provenance(
-        data_name=data.name, data_digest=data.digest, seed=experiment.seed, threads=experiment.training.threads
+    experiment = prepared.experiment
+    return provenance(
+        prepared.data,
+        loading=str(prepared.train.loading),
+        seed=experiment.seed,
+        threads=experiment.training.threads,
     )
-    content["data"]["loading"] = str(prepared.train.loading)
-    return content
 
 
 def _findings(prepared: Prepared) -> list[dict[str, Any]]:

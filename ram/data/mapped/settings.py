@@ -79,7 +79,10 @@ def _several(given: object) -> object:
     return (given,) if isinstance(given, (int, float)) else given
 
 
-AQuantity = Annotated[Quantity, BeforeValidator(_quantity)]
+Numbers = Annotated[
+    tuple[float, ...], AsTuple, BeforeValidator(_several, json_schema_input_type=float | tuple[float, ...])
+]
+AQuantity = Annotated[Quantity, BeforeValidator(_quantity, json_schema_input_type=float | str | Quantity)]
 
 
 class ChannelPlace(_Sparse):
@@ -94,15 +97,13 @@ class ChannelPlace(_Sparse):
 class ValuePlace(ChannelPlace):
     """Where one value a sample lies, or one for each moment of a record."""
 
-    missing: Annotated[tuple[float, ...], AsTuple, BeforeValidator(_several)] = Field(
-        default=(), description="Numbers that mean: not measured"
-    )
+    missing: Numbers = Field(default=(), description="Numbers that mean: not measured")
     take: Literal["mean", "first", "middle", "last", "min", "max"] = Field(
         default="mean", description="What a window takes of values that have the inputs' time axis"
     )
 
 
-APlace = Annotated[ValuePlace, BeforeValidator(_place)]
+APlace = Annotated[ValuePlace, BeforeValidator(_place, json_schema_input_type=str | ValuePlace)]
 
 
 class AxisMapping(_Sparse):
@@ -138,14 +139,16 @@ class DataMapping(_Sparse):
     """Where inputs, targets and axes lie in an HDF5 file of the user's own."""
 
     inputs: Annotated[
-        dict[str, Annotated[ChannelPlace, BeforeValidator(_place)]], BeforeValidator(_channels_by_name)
+        dict[str, Annotated[ChannelPlace, BeforeValidator(_place)]],
+        BeforeValidator(_channels_by_name, json_schema_input_type=str | ChannelPlace | dict[str, str | ChannelPlace]),
     ] = Field(min_length=1, description="Path of the inputs, or of each channel by name")
-    layout: Annotated[Names, BeforeValidator(_words)] = Field(
+    layout: Annotated[Names, BeforeValidator(_words, json_schema_input_type=str | tuple[str, ...])] = Field(
         default=(), description="Axes of the inputs in the file's order: 'sample channel time', 'time distance'"
     )
-    channels: Annotated[str | dict[str, str], BeforeValidator(_units_by_name)] = Field(
-        default_factory=dict, description="Names of the channels, or name = unit, or the path of the names"
-    )
+    channels: Annotated[
+        str | dict[str, str],
+        BeforeValidator(_units_by_name, json_schema_input_type=str | tuple[str, ...] | dict[str, str]),
+    ] = Field(default_factory=dict, description="Names of the channels, or name = unit, or the path of the names")
     sample_rate: AQuantity | None = Field(default=None, description="Samples per time: '2 kHz', '/daq/acc@rate'")
     axes: dict[str, AxisMapping] = Field(default_factory=dict, description="Steps or coordinates of the other axes")
     window: AQuantity | None = Field(default=None, description="Length of the windows cut from records: '0.5 s', 1024")
@@ -161,7 +164,7 @@ class DataMapping(_Sparse):
     ids: str | None = Field(default=None, description="Path of the samples' names")
     groups: str | None = Field(default=None, description="Path of the samples' groups: specimen, machine, day")
     weights: APlace | None = Field(default=None, description="Path of the samples' weights")
-    split: Annotated[SplitMapping, BeforeValidator(_place)] = Field(
+    split: Annotated[SplitMapping, BeforeValidator(_place, json_schema_input_type=str | SplitMapping)] = Field(
         default_factory=SplitMapping, description="Path of the samples' parts, or seed, validation and test"
     )
     symmetries: Names = Field(default=(), description="Changes that leave every target: reverse, mirror, rotate90")
