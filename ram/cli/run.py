@@ -11,6 +11,7 @@ import typer
 
 from ram.cli.explain import explain, methods
 from ram.cli.output import AsJson, as_csv, bar, say, say_json, say_table
+from ram.cli.trust import verify
 from ram.errors import ConfigError, explained
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: ram methods")(methods)
     app.command(epilog="Example: ram export runs/wheel_demo --onnx wheel.onnx")(export)
     app.command(epilog="Example: ram report runs/wheel_demo")(report)
+    app.command(epilog="Example: ram verify runs/wheel_demo --deep")(verify)
 
 
 def train(

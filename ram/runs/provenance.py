@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["provenance"]
+__all__ = ["environment", "environment_differences", "provenance"]
 
 import functools
 import hashlib
@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 import ram
 from ram.data.dataset import Dataset
 from ram.data.origin import ATTRIBUTE, Origin
+from ram.runs.settings import NOT_GIVEN, Difference, flat
 
 _DISTRIBUTION = "regression-activation-mapping"
+_ENVIRONMENT = ("code", "versions", "platform", "environment", "threads", "deterministic_algorithms", "determinism")
 _VARIABLES = re.compile(r"(OMP|MKL|OPENBLAS|DNNL|ONEDNN|ATEN|TORCH|CUBLAS|CUDA|NVIDIA|KMP|GOMP)_\w+")
 
 
@@ -39,11 +42,18 @@ def provenance(data: Dataset, *, loading: str, seed: int, threads: int) -> dict[
     """
     return {
         "data": {"name": data.name, "digest": data.digest, **_origin(data), "loading": loading},
+        "seed": seed,
+        **environment(threads=threads),
+    }
+
+
+def environment(*, threads: int) -> dict[str, Any]:
+    """Return what the bytes of a run depend on besides config and data."""
+    return {
         "code": {"version": ram.__version__, **_commit(), "sources": _sources()},
         "versions": _versions(),
         "platform": _platform(),
         "environment": {name: os.environ[name] for name in sorted(os.environ) if _VARIABLES.fullmatch(name)},
-        "seed": seed,
         "threads": threads,
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
         "determinism": {
@@ -52,6 +62,22 @@ def provenance(data: Dataset, *, loading: str, seed: int, threads: int) -> dict[
             "float32_matmul_precision": torch.get_float32_matmul_precision(),
         },
     }
+
+
+def environment_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Difference]:
+    """Return in what two environments differ, by dotted name; each may be a whole provenance.
+
+    Commits are compared only where the sources themselves are not known or differ.
+    """
+    one, other = _flat_environment(first), _flat_environment(second)
+    if one.get("code.sources") == other.get("code.sources", NOT_GIVEN):
+        one, other = ({key: of[key] for key in of if not key.startswith("code.")} for of in (one, other))
+    pairs = {key: Difference(one.get(key, NOT_GIVEN), other.get(key, NOT_GIVEN)) for key in {**one, **other}}
+    return {key: pair for key, pair in pairs.items() if pair.first != pair.second}
+
+
+def _flat_environment(content: Mapping[str, Any]) -> dict[str, Any]:
+    return flat({key: content[key] for key in _ENVIRONMENT if key in content})
 
 
 def _origin(data: Dataset) -> dict[str, Any]:

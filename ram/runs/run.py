@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-__all__ = ["Run", "open_run", "write_manifest"]
+__all__ = ["Run", "open_run"]
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +32,6 @@ from ram.runs.predictions import Predictions
 from ram.runs.comparable import over_space, unit_factors
 from ram.runs.explaining import Wish, default_reference, no_choice, require_reference
 from ram.runs.references import MEAN_MAP, reference_maps
-from ram.storage.atomic import write_json
 
 _BATCH = 128
 Reference = str | Sample | np.ndarray
@@ -105,19 +103,24 @@ class Run:
         """Unit of each target."""
         return dict(zip(self.regressor.target_names, self.regressor.target_units, strict=True))
 
-    def data(self) -> Dataset:
+    def data(self, path: str | Path | None = None) -> Dataset:
         """Return the data set that the run was trained on.
+
+        Parameters
+        ----------
+        path
+            Where the file lies now; where it lay if not given.
 
         Raises
         ------
         DataError
             Where the file is gone or is another one than it was.
         """
-        data = open_data(self.config.data)
+        data = open_data(self.config.data, path)
         if data.digest != self.provenance["data"]["digest"]:
             raise DataError(
                 explained(
-                    where=self.config.data.file,
+                    where=str(data.path),
                     what="the data of this run",
                     allowed=f"those with digest {self.provenance['data']['digest']}",
                     got=data.digest,
@@ -138,7 +141,11 @@ class Run:
 
     def predictions(self, part: str = "test") -> Predictions:
         """Return the stored predictions of ``"train"``, ``"validation"`` or ``"test"``, with measured values."""
-        return Predictions.load(self.path / "predictions.h5").part(part)
+        return self.all_predictions().part(part)
+
+    def all_predictions(self) -> Predictions:
+        """Return the stored predictions of every sample that has a part, with measured values."""
+        return Predictions.load(self.path / "predictions.h5")
 
     def predict(self, data: Dataset, *, progress: Callable[[int], None] | None = None) -> Predictions:
         """Return the predictions for all samples of `data`, in the targets' units; targets are not needed.
@@ -351,16 +358,6 @@ def open_run(path: str | Path) -> Run:
             explained(where=str(path), what="a run", allowed="a folder that 'ram train' made", got=got, next_step=near)
         )
     return Run(folder)
-
-
-def write_manifest(path: Path) -> None:
-    """Write manifest.json, SHA-256 of every other file in the run's folder; the last file of a run."""
-    files = sorted(file for file in path.rglob("*") if file.is_file() and file.name != "manifest.json")
-    digests = {}
-    for file in files:
-        with file.open("rb") as stream:
-            digests[file.relative_to(path).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
-    write_json(path / "manifest.json", {"schema": "ram-run/1", "sha256": digests})
 
 
 def _batches(count: int) -> list[np.ndarray]:

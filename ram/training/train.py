@@ -23,10 +23,11 @@ from ram.evaluation.accuracy import accuracy
 from ram.maps.regression_map import save_maps
 from ram.randomness import seed_of
 from ram.runs.config import Experiment, load_experiment
+from ram.runs.manifest import write_manifest
 from ram.runs.net import save_net
 from ram.runs.predictions import Predictions
 from ram.runs.provenance import provenance
-from ram.runs.run import Run, open_run, write_manifest
+from ram.runs.run import Run, open_run
 from ram.storage.atomic import write_json, write_text
 from ram.training.loop import Epoch, Fit, fit
 from ram.training.prepare import Prepared, prepare

@@ -16,7 +16,8 @@ import numpy as np
 from markupsafe import Markup
 
 import ram
-from ram.runs.run import Run, write_manifest
+from ram.runs.manifest import extend_manifest
+from ram.runs.run import Run
 from ram.storage.atomic import write_bytes, write_text
 from ram.views.panels import Scene, gallery
 from ram.views.pictures import accuracy_overview, region_bars
@@ -46,7 +47,7 @@ def write_report(run: Run) -> Path:
     for name, content in pictures.items():
         write_bytes(run.path / name, content)
     write_text(run.path / "report.html", text)
-    write_manifest(run.path)
+    extend_manifest(run.path, ["report.html", *pictures])
     return run.path / "report.html"
 
 
