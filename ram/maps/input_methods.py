@@ -36,6 +36,7 @@ from ram.errors import ConfigError, ModelError, explained
 from ram.maps.nets import Explained
 
 Inputs = Float[Tensor, "batch channel *space"]
+_AT_ONCE = 16  # steps that run at once: more would only fall out of the cache, and take memory
 
 
 @dataclass(frozen=True)
@@ -121,14 +122,19 @@ def integrated_gradients(asked: Asked) -> Tensor:
     """Return integrated gradients from the background. Source: Sundararajan et al. 2017, arXiv:1703.01365."""
     from captum.attr import IntegratedGradients
 
-    found = IntegratedGradients(asked.module).attribute(
-        asked.x,
-        baselines=asked.background[:1],
-        n_steps=asked.options["steps"],
-        internal_batch_size=max(asked.batch_size, len(asked.x)),
-        additional_forward_args=asked.beside,
-    )
-    return _tensor(found)
+    integral, at_once = IntegratedGradients(asked.module), min(asked.batch_size, _AT_ONCE)
+    parts = []
+    for start in range(0, len(asked.x), at_once):
+        rows = slice(start, start + at_once)
+        found = integral.attribute(
+            asked.x[rows],
+            baselines=asked.background[:1],
+            n_steps=asked.options["steps"],
+            internal_batch_size=at_once,
+            additional_forward_args=None if asked.parameters is None else (asked.parameters[rows],),
+        )
+        parts.append(_tensor(found))
+    return torch.cat(parts)
 
 
 def deeplift(asked: Asked) -> Tensor:

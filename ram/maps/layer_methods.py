@@ -16,7 +16,7 @@ from ram.maps.nets import Answer, Explained, Viewed
 
 Inputs = Float[Tensor, "batch channel *space"]
 Formula = Callable[[Tensor, Tensor], Tensor]
-_COPIES = 256  # samples that run at once where one sample is run many times
+_COPIES = 16  # of one sample run at once: more would only fall out of the cache, and take memory
 
 
 def from_gradient(
@@ -115,18 +115,20 @@ def _gained(
     output: Callable[[Inputs], Tensor], x: Inputs, activation: Float[Tensor, "feature *cells"], background: Inputs
 ) -> Float[Tensor, " feature"]:
     """Return what the output of one sample gains over the background where each feature is."""
-    masks = _masks(activation, x.shape[2:])
-    chunks = [masks[start : start + _COPIES, None] for start in range(0, len(masks), _COPIES)]
-    gained = [output(background + some * (x - background)) for some in chunks]
-    return torch.cat(gained) - output(background)
+    gained = activation.new_zeros(len(activation))
+    flat, silent, shown = activation.flatten(1), output(background), x - background
+    varied = torch.nonzero(flat.amin(dim=1) < flat.amax(dim=1)).flatten()  # the others show nothing, and gain nothing
+    for some in varied.split(_COPIES):
+        gained[some] = (output(background + _masks(activation[some], x.shape[2:]) * shown) - silent).to(gained)
+    return gained
 
 
-def _masks(activation: Float[Tensor, "feature *cells"], space: torch.Size) -> Float[Tensor, "feature *space"]:
+def _masks(activation: Float[Tensor, "feature *cells"], space: torch.Size) -> Float[Tensor, "feature 1 *space"]:
     """Return each feature between 0 and 1 on the input's grid; a feature that is the same everywhere shows nothing."""
     mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(space)]
-    fine = torch.nn.functional.interpolate(activation[:, None], size=tuple(space), mode=mode, align_corners=False)[:, 0]
+    fine = torch.nn.functional.interpolate(activation[:, None], size=tuple(space), mode=mode, align_corners=False)
     flat = fine.flatten(1)
-    ones = (1,) * len(space)
+    ones = (1,) * (len(space) + 1)
     low, high = flat.min(dim=1).values.view(-1, *ones), flat.max(dim=1).values.view(-1, *ones)
     return (fine - low) / torch.where(high > low, high - low, 1.0)
 

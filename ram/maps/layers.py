@@ -92,7 +92,9 @@ def with_features_left_out(
 ) -> Float[Tensor, " feature"]:
     """Return the output for one sample with each of some features of `layer` set to zero, one at a time.
 
-    What lies before the layer runs once, what lies behind it once for each feature, as one batch.
+    What lies before the layer runs once, what lies behind it once for each feature, as one batch. Where the result
+    is joined with something that passes the layer by, such as a skip connection that is concatenated, all runs once
+    for each feature.
     """
 
     def without(result: Tensor) -> Tensor:
@@ -101,7 +103,13 @@ def with_features_left_out(
         return copies
 
     with torch.no_grad(), _passing(layer, without):
-        return output(x)
+        try:
+            found = output(x)
+        except RuntimeError:  # one sample and many copies do not join
+            found = x.new_empty(0)
+        if len(found) != len(features):
+            found = output(x.expand(len(features), *x.shape[1:]).clone())
+        return found
 
 
 def last_layer(net: nn.Module, output: Output, x: Inputs) -> str:
