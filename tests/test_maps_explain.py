@@ -296,3 +296,25 @@ def test_explaining_within_inference_mode() -> None:
     expected = explain(net, images()).contributions
     with torch.inference_mode():
         np.testing.assert_array_equal(explain(net, images()).contributions, expected)
+
+
+class Twice(nn.Module):
+    """One ReLU called twice, and a linear unit whose weight is made of others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.first, self.second, self.relu = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()
+        self.fc = nn.utils.parametrizations.weight_norm(nn.Linear(4, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.relu(self.second(self.relu(self.first(x)))).mean((2, 3)))
+
+
+def test_modules_that_run_twice_or_make_their_weights_are_followed_by_their_calls() -> None:
+    net = Twice().double().eval()
+    one, again = explain(net, images()), explain(net, images())
+    features = net.relu(net.second(net.relu(net.first(torch.from_numpy(images()).double()))))
+    expected = torch.einsum("k,bkyx->byx", net.fc.weight[0], features).detach().numpy() / 64
+    np.testing.assert_allclose(one.contributions, expected, rtol=1e-12, atol=1e-15)
+    np.testing.assert_array_equal(again.contributions, one.contributions)

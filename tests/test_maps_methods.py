@@ -424,3 +424,32 @@ def test_no_method_warns() -> None:
         warnings.simplefilter("error")
         for name in (*LAYERED, *OF_INPUT):
             explain(curved(), inputs(), method=name, **asked(name))
+
+
+class Joined(nn.Module):
+    """A skip connection that is concatenated behind the layer, as in an encoder and decoder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(6)
+        self.first, self.second = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 3, 3, padding=1)
+        self.last = nn.Linear(7, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        a = self.first(x)
+        return self.last(torch.cat([a, self.second(a).tanh()], dim=1).square().mean((2, 3)))
+
+
+def test_features_beside_a_concatenated_skip_are_taken_away_too() -> None:
+    net, x = Joined().double(), inputs()
+    one = explain(net, x, method="ablation-cam", layer="second")
+    a, b = net.first(x), net.second(net.first(x))
+    expected = np.zeros(one.contributions.shape)
+    for k in range(3):
+        without = b * (torch.arange(3) != k).view(3, 1, 1)
+        answers = [net.last(torch.cat([a, c.tanh()], dim=1).square().mean((2, 3))) for c in (b, without)]
+        lost = (answers[0] - answers[1])[:, 0].detach()
+        total, size = b[:, k].detach().sum((1, 2)), b[:, k].abs().sum((1, 2))
+        assert (total.abs() > 0.1 * size).all()  # otherwise shared by size
+        expected += (lost / total)[:, None, None].numpy() * b[:, k].detach().numpy()
+    np.testing.assert_allclose(one.contributions, expected, rtol=1e-9, atol=1e-12)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ram.errors import ModelError
-from ram.maps.activation import untouched
+from ram.maps.activation import evaluating, untouched
 from ram.maps.explain import explain, explain_regressor
 from ram.models.backbones import build_backbone
 from ram.models.regressor import Regressor, TargetScaling
@@ -204,9 +204,48 @@ def test_a_net_that_is_gone_is_forgotten() -> None:
 
     net = Plain()
     explain(net, images())
-    assert net in nets._HEADS
+    assert net in nets._KNOWN
     gc.collect()
-    known = len(nets._HEADS), len(nets._CELLS)
+    known = len(nets._KNOWN)
     del net
     gc.collect()
-    assert (len(nets._HEADS), len(nets._CELLS)) == (known[0] - 1, known[1] - 1)
+    assert len(nets._KNOWN) == known - 1
+
+
+def test_what_is_known_of_a_net_holds_as_long_as_it_is_built_so() -> None:
+    """Same shapes, another receptive field: a convolution put in place of another, and one that is changed."""
+    net, x = Plain(), images()
+    first = explain(net, x)
+    net.body[0] = nn.Conv2d(1, 4, 5, stride=2, padding=2)
+    wider = explain(net, x)
+    assert wider.receptive_field[0] > first.receptive_field[0]
+    net.body[0].dilation, net.body[0].padding = (2, 2), (4, 4)
+    widest = explain(net, x)
+    assert widest.receptive_field[0] > wider.receptive_field[0]
+    fresh = Plain()
+    fresh.body = net.body
+    fresh.load_state_dict(net.state_dict())
+    np.testing.assert_array_equal(widest.contributions, explain(fresh, x).contributions)
+
+
+def test_weights_are_never_remembered() -> None:
+    net, x = Plain(), images()
+    before = explain(net, x).contributions
+    with torch.no_grad():
+        net.fc.weight *= -2
+    np.testing.assert_allclose(explain(net, x).contributions, -2 * before, rtol=1e-6)
+    net.fc.weight = nn.Parameter(net.fc.weight / -2)
+    np.testing.assert_allclose(explain(net, x).contributions, before, rtol=1e-6)
+
+
+def test_an_interrupt_while_flags_are_set_leaves_them_as_they_were() -> None:
+    class Stubborn(nn.Module):
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == "training" and self.__dict__.pop("armed", False):
+                raise KeyboardInterrupt
+            super().__setattr__(name, value)
+
+    net = nn.Sequential(nn.Linear(1, 1), Stubborn()).train()
+    net[1].__dict__["armed"] = True
+    with nothing_changes(net), pytest.raises(KeyboardInterrupt), evaluating(net):
+        pass

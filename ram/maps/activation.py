@@ -8,10 +8,11 @@ Source: Wang & Yang 2017, arXiv:1703.10757, section 3; Zhou et al. 2016, arXiv:1
 
 from __future__ import annotations
 
-__all__ = ["contributions", "evaluating", "parameter_contributions", "untouched"]
+__all__ = ["contributions", "evaluating", "parameter_contributions", "parts_of", "structure_of", "untouched"]
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -72,12 +73,18 @@ def _weighted(flat: Tensor, weight: Tensor) -> NDArray[np.floating[Any]]:
     return np.asarray(np.matmul(weight.to(flat.dtype).cpu().numpy(), flat.cpu().numpy()))
 
 
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
+class evaluating(AbstractContextManager[None]):  # noqa: N801 - used like a function; entered at every call
     """Within the block `module` is in evaluation mode; afterwards it is as it was (law 8 of the map).
 
     That is the train flag of each submodule, buffers and the state of torch's random generators, also after an
-    exception or an interrupt. For passes without gradients; `untouched` looks after those as well.
+    exception or an interrupt. For passes without gradients; `untouched` looks after those as well. Torch's own layers
+    and ours change no buffer in evaluation mode and draw no random numbers, so where there are no others neither is
+    looked after.
+
+    Parameters
+    ----------
+    parts
+        ``parts_of(module)``, where they are known.
 
     >>> net = nn.Sequential(nn.Dropout(), nn.Linear(1, 1))
     >>> with evaluating(net):
@@ -86,14 +93,31 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     >>> net[0].training
     True
     """
-    state = _State(module)
-    with nullcontext() if state.steady else torch.random.fork_rng(_cuda_devices(module)):
+
+    def __init__(self, module: nn.Module, parts: Sequence[nn.Module] | None = None) -> None:
+        self._parts = parts_of(module) if parts is None else parts
+        foreign = [part for part in self._parts if not _steady(type(part).__module__)]
+        self._kept = _Kept(module, foreign) if foreign else None
+
+    def __enter__(self) -> None:
+        self._training = [part for part in self._parts if part.training]
+        if self._kept is not None:
+            self._kept.take()
         try:
-            for part in state.training:
+            for part in self._training:
                 part.training = False
-            yield
-        finally:
-            state.restore()
+        except BaseException:  # an interrupt: nothing will leave the block that was not entered
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        for part in self._parts:
+            if part.training:
+                part.training = False
+        for part in self._training:
+            part.training = True
+        if self._kept is not None:
+            self._kept.restore()
 
 
 @contextmanager
@@ -116,36 +140,31 @@ def untouched(module: nn.Module) -> Iterator[None]:
                 weight.grad = gradient
 
 
-_STEADY = ("torch.nn.", "ram.models.")
+@cache
+def _steady(module: str) -> bool:
+    return module.startswith(("torch.nn.", "ram.models."))
 
 
-class _State:
-    """A module as it was. Written out plainly: it is taken at every call and must cost next to nothing.
+class _Kept:
+    """Buffers and random generators as they were."""
 
-    Torch's own layers and ours change no buffer in evaluation mode and draw no random numbers, so where there are
-    no others neither is looked after.
-    """
+    def __init__(self, module: nn.Module, parts: Sequence[nn.Module]) -> None:
+        self._parts = parts
+        self._random = torch.random.fork_rng(_cuda_devices(module))
 
-    def __init__(self, module: nn.Module) -> None:
-        self.parts = _parts(module)
-        self.training = [part for part in self.parts if part.training]
-        foreign = [part for part in self.parts if not type(part).__module__.startswith(_STEADY)]
-        self.steady = not foreign
+    def take(self) -> None:
         with torch.no_grad():
-            self.buffers = [
+            self._buffers = [
                 (part._buffers, name, buffer, _version(buffer), buffer.clone())
-                for part in foreign
+                for part in self._parts
                 for name, buffer in part._buffers.items()
                 if buffer is not None
             ]
+        self._random.__enter__()
 
     def restore(self) -> None:
-        for part in self.parts:
-            if part.training:
-                part.training = False
-        for part in self.training:
-            part.training = True
-        for holder, name, buffer, version, copy in self.buffers:
+        self._random.__exit__(None, None, None)
+        for holder, name, buffer, version, copy in self._buffers:
             if holder.get(name) is not buffer:
                 holder[name] = buffer
             if _version(buffer) != version:
@@ -159,17 +178,32 @@ def _cuda_devices(module: nn.Module) -> list[int]:
     return sorted({weight.get_device() for weight in module.parameters() if weight.is_cuda})
 
 
-def _parts(module: nn.Module) -> list[nn.Module]:
+def parts_of(module: nn.Module) -> list[nn.Module]:
     """Return all submodules once; torch's own ``modules()`` also makes their names, which takes longer."""
-    found: dict[int, nn.Module] = {}
-    waiting = [module]
-    while waiting:
-        part = waiting.pop()
-        if id(part) not in found:
-            found[id(part)] = part
-            if part._modules:
-                waiting += [child for child in part._modules.values() if child is not None]
-    return list(found.values())
+    found, known = [module], {id(module)}
+    for part in found:  # which grows
+        for child in part._modules.values():
+            if child is not None and id(child) not in known:
+                known.add(id(child))
+                found.append(child)
+    return found
+
+
+def structure_of(parts: Sequence[nn.Module]) -> tuple[object, ...]:
+    """Return what changes when a net is built otherwise: what is remembered of a net holds for one structure.
+
+    The layers themselves, and where their cells lie; weights do not belong to it.
+
+    >>> net = nn.Sequential(nn.Conv1d(1, 1, 3, padding=1))
+    >>> before = structure_of(parts_of(net))
+    >>> net[0].dilation, net[0].padding = (2,), (2,)
+    >>> structure_of(parts_of(net)) == before
+    False
+    """
+    return tuple([(id(part), *map(part.__dict__.get, _PLACING)) for part in parts])
+
+
+_PLACING = ("stride", "padding", "dilation", "kernel_size")
 
 
 def _version(tensor: Tensor) -> int:

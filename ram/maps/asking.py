@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["Wish", "answer", "background_of", "place", "require_fitting"]
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import numpy as np
@@ -123,8 +123,7 @@ def answer(net: Explained, x: Inputs, parameters: Tensor | None, wish: Wish, *, 
     """Return what the method finds for one batch; `rows` says which of all samples it is."""
     method = wish.method
     if method.kind == "head":
-        found = net.answer(x, parameters)
-        return found if wish.resolution == 1 else replace(found, finer=net.finer(x, times=wish.resolution))
+        return net.answer(x, parameters, times=wish.resolution)
     assert method.run is not None
     if method.kind == "layer":
         shown = {} if wish.background is None else {"background": wish.background[:1]}

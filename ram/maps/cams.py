@@ -25,7 +25,8 @@ def grad_ram(a: Activation, g: Activation) -> Map:
     >>> grad_ram(a, g)
     tensor([[-0.5000, -1.5000]])
     """
-    return torch.einsum("bk...,bk->b...", a, _whole(g, a).flatten(2).mean(dim=2))
+    weight = g.flatten(2).mean(dim=2).expand(a.shape[:2])  # before it is as large as A, where it is the same everywhere
+    return torch.bmm(weight[:, None], a.flatten(2)).view(len(a), *a.shape[2:])
 
 
 def grad_cam(a: Activation, g: Activation) -> Map:

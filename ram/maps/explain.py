@@ -262,11 +262,12 @@ class _Call:
         net, like = self.net, self.net.like
         input_axes = axes_of(x, self.axes)
         size, parts = self.wish.batch_size, []
-        with evaluating(net.module), torch.no_grad():
+        with evaluating(net.module, net.parts), torch.no_grad():
             for start in range(0, len(x), size):
                 rows = slice(start, start + size)
                 own = None if parameters is None else own_copy(parameters[rows], like=like, dtype=torch.float64)
-                parts.append(answer(net, own_copy(x[rows], like=like), own, self.wish, rows=rows))
+                given = own_copy(x[rows], like=like, shared=net.shares_inputs)
+                parts.append(answer(net, given, own, self.wish, rows=rows))
             found = Answer.joined(parts)
             shape = found.contributions.shape[2:]
             cells = place(net, lambda: own_copy(x[:1], like=like), self.wish, size=x.shape[1:], shape=shape)

@@ -11,6 +11,7 @@ __all__ = ["Head", "HeadCall", "features_at", "find_head", "output_of", "ran_ano
 
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from ram.errors import ModelError, explained
 from ram.maps.layers import known_layer
+from ram.models.finer import every
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,16 @@ class Head:
         Which output of the last linear unit.
     summed
         The pooling is a sum over the cells, not a mean.
+    names
+        Of the modules that make these calls, each once in a pass: the activation's, then the linear units'. Empty
+        where one is no module's; modules are quicker to listen to than calls.
     """
 
     activation: int
     linear: tuple[int, ...]
     column: int
     summed: bool = False
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ class HeadCall:
     weight: Float[Tensor, "1 feature"]
     bias: Float[Tensor, " 1"]
     output: Float[Tensor, " batch"]
+    finer: Float[Tensor, "batch feature *finer"] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,10 +83,11 @@ class _Calls:
 class _Watch(TorchFunctionMode):
     """Number the calls of a forward pass and keep those that are `wanted`; all where it is None."""
 
-    def __init__(self, wanted: Container[int] | None = None) -> None:
+    def __init__(self, wanted: Container[int] | None = None, *, thinned: int = -1, times: int = 1) -> None:
         super().__init__()
         self.calls = _Calls()
-        self._wanted = wanted
+        self.finer: Tensor | None = None
+        self._wanted, self._thinned, self._times = wanted, thinned, times
         self._number = -1
 
     def __torch_function__(
@@ -87,6 +95,8 @@ class _Watch(TorchFunctionMode):
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         self._number += 1
+        if self._number == self._thinned:
+            self.finer, result = result, every(result, self._times)
         if self._wanted is None or self._number in self._wanted:
             self._keep(func, args, kwargs or {}, result)
         return result
@@ -118,7 +128,7 @@ def find_head(
         Where the net does not end in an average over cells and a linear unit, or has no such output or layer.
     """
     seen: list[Tensor] = []
-    with _Watch() as watch, _result_of(net, layer, seen):
+    with _Watch() as watch, _result_of(net, layer, seen), _Results(net) as results:
         y = output_of(net(x), output)
     calls = watch.calls
     last, column = _last_linear(net, calls, y, output)
@@ -127,20 +137,31 @@ def find_head(
     for depth, unit in enumerate(chain, start=1):
         found = _averaged(candidates, unit.input)
         if found is not None:
-            return Head(found[0], tuple(one.number for one in chain[:depth]), column, summed=found[1])
+            units = chain[:depth]
+            names = results.names_of(calls.results[found[0]], *(one.output for one in units))
+            return Head(found[0], tuple(one.number for one in units), column, summed=found[1], names=names)
     raise ModelError(_no_average(net, chain[-1], calls, layer, x.ndim))
 
 
-def run_head(net: nn.Module, x: Float[Tensor, "batch channel *space"], head: Head, *, output: int) -> HeadCall:
+def run_head(
+    net: nn.Module, x: Float[Tensor, "batch channel *space"], head: Head, *, output: int, times: int = 1
+) -> HeadCall:
     """Return the feature maps of `x`, the linear unit that turns their mean into the output, and the output.
+
+    Parameters
+    ----------
+    times
+        The features come on a grid that is finer `times` over; the net goes on with those of its own grid.
 
     Raises
     ------
     ModelError
         Where the net did not run the way it did when the head was found.
     """
+    if head.names and times == 1:
+        return _listen(net, x, head, output=output)
     wanted = {head.activation, *head.linear}
-    with _Watch(wanted) as watch:
+    with _Watch(wanted, thinned=head.activation if times > 1 else -1, times=times) as watch:
         y = output_of(net(x), output)
     calls = watch.calls
     if head.activation not in calls.results or set(head.linear) != set(calls.linears):
@@ -150,7 +171,54 @@ def run_head(net: nn.Module, x: Float[Tensor, "batch channel *space"], head: Hea
     if weight.shape[1] != features.shape[1]:
         raise ModelError(ran_another_way(net))
     scale = features[0, 0].numel() if head.summed else 1
-    return HeadCall(features, weight * scale, bias, y)
+    return HeadCall(features, weight * scale, bias, y, watch.finer)
+
+
+def _listen(net: nn.Module, x: Tensor, head: Head, *, output: int) -> HeadCall:
+    """Do as `run_head` where modules make the calls."""
+    first = net.get_submodule(head.names[0])
+    units: list[Any] = [net.get_submodule(name) for name in head.names[1:]]
+    seen: list[Any] = []
+    handle = first.register_forward_hook(lambda _part, _inputs, result: seen.append(result))
+    try:
+        y = output_of(net(x), output)
+    finally:
+        handle.remove()
+    weight, bias = _folded([_Linear(0, y, unit.weight, unit.bias, y) for unit in units], head.column)
+    if len(seen) != 1 or not isinstance(seen[0], Tensor) or weight.shape[1] != seen[0].shape[1]:
+        raise ModelError(ran_another_way(net))
+    scale = seen[0][0, 0].numel() if head.summed else 1
+    return HeadCall(seen[0], weight * scale if head.summed else weight, bias, y)
+
+
+class _Results:
+    """What each module returns while a net runs, by name."""
+
+    def __init__(self, net: nn.Module) -> None:
+        self._net = net
+        self._found: dict[str, list[Any]] = {}
+
+    def __enter__(self) -> _Results:
+        named = self._net.named_modules()
+        self._handles = [part.register_forward_hook(partial(self._note, name)) for name, part in named if name]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def _note(self, name: str, _part: nn.Module, _inputs: object, result: Any) -> None:
+        self._found.setdefault(name, []).append(result)
+
+    def names_of(self, activation: Tensor, *outputs: Tensor) -> tuple[str, ...]:
+        """Return the modules that these come from, the last ones linear units; none where one is no such module's."""
+        names = [self._name(activation, nn.Module), *(self._name(one, nn.Linear) for one in outputs)]
+        return tuple(name for name in names if name) if all(names) else ()
+
+    def _name(self, result: Tensor, kind: type[nn.Module]) -> str:
+        fitting = [name for name, seen in self._found.items() if len(seen) == 1 and seen[0] is result]
+        # A subclass or a parametrization may answer otherwise than by weight and bias.
+        return next((n for n in fitting if kind is nn.Module or type(self._net.get_submodule(n)) is kind), "")
 
 
 class _Reached(Exception):  # noqa: N818 - no error

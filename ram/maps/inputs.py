@@ -53,18 +53,25 @@ def _numbered(space: tuple[int, ...]) -> tuple[Axis, ...]:
     return tuple(Axis.uniform(name, "1", size=size, step=1.0) for name, size in named)
 
 
-def own_copy(values: Any, *, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """Return a copy on the device of `like`, in `dtype` or that of `like`: a net may overwrite it."""
+def own_copy(values: Any, *, like: Tensor, dtype: torch.dtype | None = None, shared: bool = False) -> Tensor:
+    """Return a copy on the device of `like`, in `dtype` or that of `like`: a net may overwrite it.
+
+    Where it may not, `shared` lets a tensor that fits be taken as it is.
+    """
     wanted = dtype or like.dtype
     if isinstance(values, Tensor):
-        return values.detach().to(like.device, wanted, copy=True)
+        return values.detach().to(like.device, wanted, copy=not shared)
     precise = np.float64 if wanted == torch.float64 else np.float32
     return torch.from_numpy(np.array(values, dtype=precise, order="C")).to(like.device, wanted)
 
 
-def first_weight(module: nn.Module) -> Tensor:
-    """Return a tensor of the module's dtype and on its device."""
-    return next((weight for weight in module.parameters() if weight.is_floating_point()), torch.empty(0))
+def first_weight(parts: Sequence[nn.Module]) -> Tensor:
+    """Return a tensor of the dtype and on the device of a module, given by its parts."""
+    for part in parts:
+        for weight in part._parameters.values():
+            if weight is not None and weight.is_floating_point():
+                return weight
+    return torch.empty(0)
 
 
 def require_finite(found: RegressionMap) -> None:

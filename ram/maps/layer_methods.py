@@ -118,7 +118,8 @@ def _gained(
     gained = activation.new_zeros(len(activation))
     flat, silent, shown = activation.flatten(1), output(background), x - background
     varied = torch.nonzero(flat.amin(dim=1) < flat.amax(dim=1)).flatten()  # the others show nothing, and gain nothing
-    for some in varied.split(_COPIES):
+    for start in range(0, len(varied), _COPIES):
+        some = varied[start : start + _COPIES]
         gained[some] = (output(background + _masks(activation[some], x.shape[2:]) * shown) - silent).to(gained)
     return gained
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 __all__ = ["Answer", "AnyNet", "Explained", "RegressorNet", "Target", "Viewed"]
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ram.errors import ModelError
-from ram.maps.activation import contributions, parameter_contributions
+from ram.maps.activation import contributions, parameter_contributions, parts_of, structure_of
 from ram.maps.heads import Head, HeadCall, features_at, find_head, output_of, ran_another_way, run_head
 from ram.maps.inputs import first_weight
 from ram.maps.layers import LayerPass, known_layer, last_layer, run_layer
-from ram.models.finer import finer_features
+from ram.models.finer import every, finer_features, strides_of
 from ram.models.geometry import CellGeometry, trace_cells
 from ram.models.regressor import Regressor
 from ram.models.symmetry import Symmetry
@@ -31,6 +31,7 @@ from ram.models.symmetry import Symmetry
 Inputs = Float[Tensor, "batch channel *space"]
 Cells = tuple[CellGeometry, ...]
 Sample = Callable[[], Inputs]
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -93,17 +94,38 @@ class Viewed:
     layer: LayerPass
 
 
-# Where the cells lie depends on the net and the input's size alone; a trace costs a pass, so it is made once.
-_CELLS: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], tuple[CellGeometry, ...]]] = WeakKeyDictionary()
-_HEADS: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], Head]] = WeakKeyDictionary()
+@dataclass
+class _Known:
+    """What is remembered of a net, by the size of its input: it costs a pass to find and holds for one structure."""
+
+    structure: tuple[object, ...]
+    cells: dict[tuple[object, ...], Cells] = field(default_factory=dict)
+    heads: dict[tuple[object, ...], Head] = field(default_factory=dict)
+    strides: dict[tuple[object, ...], tuple[int, ...]] = field(default_factory=dict)
+    last: dict[tuple[object, ...], str] = field(default_factory=dict)
+
+
+_KNOWN: WeakKeyDictionary[nn.Module, _Known] = WeakKeyDictionary()
+
+
+def _known_of(module: nn.Module, parts: Sequence[nn.Module]) -> _Known:
+    """Return what is remembered of a net that is still built as it was."""
+    structure, found = structure_of(parts), _KNOWN.get(module)
+    if found is None or found.structure != structure:
+        found = _KNOWN[module] = _Known(structure)
+    return found
 
 
 class RegressorNet:
     """Some targets of a `Regressor`; `like` is a tensor of its dtype and on its device."""
 
+    shares_inputs = True  # standardising them makes new ones
+
     def __init__(self, regressor: Regressor, names: Sequence[str]) -> None:
         self.module = regressor
+        self.parts = parts_of(regressor)
         self.like = regressor.head.weight
+        self._memory: _Known | None = None
         self.parameter_names = regressor.parameter_names
         self._outputs = [regressor.target_names.index(name) for name in names]
         self._every = self._outputs == list(range(len(regressor.target_names)))
@@ -112,10 +134,13 @@ class RegressorNet:
         units, log = regressor.target_units, regressor.target_log
         self.targets = tuple(Target(name, units[i], mean, scale, log[i]) for name, i, mean, scale in words)
 
-    def answer(self, x: Inputs, parameters: Tensor | None) -> Answer:
-        """Return contributions of cells and parameters, the baseline m + s b, and the net's own prediction."""
+    def answer(self, x: Inputs, parameters: Tensor | None, *, times: int = 1) -> Answer:
+        """Return contributions of cells and parameters, the baseline m + s b, and the net's own prediction.
+
+        `times` is how often finer than the net's own a second grid shall be, ``Answer.finer``; one pass gives both.
+        """
         net, mean, scale = self.module, self._mean, self._scale
-        features = net.features(x)
+        features, finer = (net.features(x), None) if times == 1 else self._finer(x, times)
         output = net.standardised(features, parameters)
         weight = net.head.weight if self._every else net.head.weight[self._outputs]
         width = features.shape[1]
@@ -124,6 +149,7 @@ class RegressorNet:
             parameters=self._parameter_rows(parameters, weight, batch=len(x)),
             baseline=np.broadcast_to(mean + scale * self._chosen(net.head.bias), (len(x), len(mean))),
             prediction=mean + scale * self._chosen(output.T).T,
+            finer=None if finer is None else _worth(finer, weight[:, :width], scale),
         )
 
     def _chosen(self, rows: Tensor) -> NDArray[np.float64]:
@@ -136,17 +162,24 @@ class RegressorNet:
         own = self.module.standardised_parameters(parameters, like=self.module.target_mean.new_empty(batch))
         return parameter_contributions(_numbers(own), _numbers(weight[:, -own.shape[1] :]), scale=self._scale)
 
-    def finer(self, x: Inputs, *, times: int) -> NDArray[np.float64]:
-        """Return ``s W A`` on a grid finer `times` over, shape (batch, target, *finer cells)."""
-        net = self.module
-        weight = net.head.weight if self._every else net.head.weight[self._outputs]
-        total: NDArray[np.float64] | float = 0.0
-        views = net.symmetries or (Symmetry(),)
+    def _known(self) -> _Known:
+        self._memory = self._memory or _known_of(self.module, self.parts)
+        return self._memory
+
+    def _finer(self, x: Inputs, times: int) -> tuple[Tensor, Tensor]:
+        """Return the feature maps on the net's own grid and on one finer `times` over."""
+        net, views, pairs = self.module, self.module.symmetries or (Symmetry(),), []
+        known = _known_of(net, self.parts).strides
         with net.single_view():
+            if x.shape[1:] not in known:
+                known[x.shape[1:]] = strides_of(net.features, x[:1])
             for view in views:
-                features = view.undo(finer_features(net.features, view.apply(x), times=times))
-                total = total + _worth(features, weight[:, : features.shape[1]], self._scale)
-        return np.asarray(total / len(views))
+                fine = finer_features(net.features, view.apply(x), times=times, strides=known[x.shape[1:]])
+                pairs.append((view.undo(every(fine, times)), view.undo(fine)))
+        if len(pairs) == 1:
+            return pairs[0]
+        own, finer = zip(*pairs, strict=True)
+        return torch.stack(own).mean(dim=0), torch.stack(finer).mean(dim=0)
 
     def raw(self, x: Inputs, parameters: Tensor | None) -> Float[Tensor, "batch target"]:
         """Return the outputs asked for before they get their unit; gradients pass through."""
@@ -206,7 +239,7 @@ class RegressorNet:
 
     def cells(self, sample: Sample, size: Sequence[int], shape: tuple[int, ...]) -> Cells:
         """Return where the `shape` cells lie in an input of `size`, (channel, *space), such as `sample` makes."""
-        known = _CELLS.setdefault(self.module, {})
+        known = self._known().cells
         key = (tuple(size), shape, len(self.module.symmetries))
         if key not in known:
             known[key] = trace_cells(self.module.features, sample())
@@ -217,41 +250,38 @@ class AnyNet:
     """One output of any module that ends in global average pooling and a linear unit."""
 
     parameter_names: tuple[str, ...] = ()
+    shares_inputs = False  # the net may overwrite what it is given
 
     def __init__(self, module: nn.Module, target: Target, *, output: int, layer: str | None) -> None:
         self.module = module
-        self.like = first_weight(module)
+        self.parts = parts_of(module)
+        self.like = first_weight(self.parts)
+        self._memory: _Known | None = None
         self.targets = (target,)
         self._output, self._layer = output, layer
 
-    def answer(self, x: Inputs, parameters: Tensor | None) -> Answer:  # noqa: ARG002 - as for a Regressor
-        """Return contributions, the baseline and the net's own prediction."""
-        call, maps = self._run(x)
+    def answer(self, x: Inputs, parameters: Tensor | None, *, times: int = 1) -> Answer:  # noqa: ARG002
+        """Return contributions, the baseline and the net's own prediction, as a `RegressorNet` does."""
+        call, maps, bias, output = self._run(x, times)
         mean, scale = self.targets[0].mean, self.targets[0].scale
         return Answer(
-            contributions=scale * maps,
+            contributions=scale * maps if scale != 1.0 else maps,
             parameters=np.empty((len(x), 1, 0)),
-            baseline=np.broadcast_to(mean + scale * _numbers(call.bias), (len(x), 1)),
-            prediction=mean + scale * _numbers(call.output)[:, None],
+            baseline=np.broadcast_to(mean + scale * bias, (len(x), 1)),
+            prediction=mean + scale * output[:, None],
+            # A head that sums instead of averaging has its number of cells in the weight already.
+            finer=None if call.finer is None else _worth(call.finer, call.weight, self.scale),
         )
 
     def cells(self, sample: Sample, size: Sequence[int], shape: tuple[int, ...]) -> Cells:
         """Return where the `shape` cells lie in an input of `size`, (channel, *space), such as `sample` makes."""
-        known = _CELLS.setdefault(self.module, {})
+        known = self._known().cells
         key = (tuple(size), self._output, self._layer, shape)
         if key not in known:
             x = sample()
             head = self._head(x)
             known[key] = trace_cells(lambda one: run_head(self.module, one, head, output=self._output).features, x)
         return known[key]
-
-    def finer(self, x: Inputs, *, times: int) -> NDArray[np.float64]:
-        """Return ``scale W A`` on a grid finer `times` over, shape (batch, 1, *finer cells)."""
-        head = self._head(x)
-        weight = run_head(self.module, x[:1].clone(), head, output=self._output).weight
-        features = finer_features(lambda one: features_at(self.module, one, head), x.clone(), times=times)
-        # A head that sums instead of averaging has its number of cells in the weight already.
-        return _worth(features, weight, self.scale)
 
     def raw(self, x: Inputs, parameters: Tensor | None) -> Float[Tensor, "batch target"]:  # noqa: ARG002
         """Return the output asked for before it gets its unit; gradients pass through."""
@@ -279,10 +309,15 @@ class AnyNet:
 
     def cells_at(self, layer: str | None, sample: Sample, size: Sequence[int], shape: tuple[int, ...]) -> Cells:
         """Return where the cells of `layer` lie, as `cells`."""
-        x = sample()
-        if layer is None and self._head_call(x) is not None:
-            return self.cells(sample, size, shape)
-        return _cells_of_layer(self.module, self.module, layer or self._last_layer(x), sample())
+        known = self._known().cells
+        key = (tuple(size), self._output, "at", layer, shape)
+        if key not in known:
+            x = sample()
+            if layer is None and self._head_call(x) is not None:
+                known[key] = self.cells(sample, size, shape)
+            else:
+                known[key] = _cells_of_layer(self.module, self.module, layer or self._last_layer(x), sample())
+        return known[key]
 
     def _head_call(self, x: Inputs) -> HeadCall | None:
         """Return the call of the head, or None where the net does not end in an average and a linear unit."""
@@ -292,7 +327,10 @@ class AnyNet:
             return None
 
     def _last_layer(self, x: Inputs) -> str:
-        return last_layer(self.module, lambda seen: self.raw(seen, None)[:, 0], x[:1].clone())
+        known, key = self._known().last, self._key(x)
+        if key not in known:
+            known[key] = last_layer(self.module, lambda seen: self.raw(seen, None)[:, 0], x[:1].clone())
+        return known[key]
 
     blank_name = "zero"
 
@@ -308,37 +346,56 @@ class AnyNet:
         """Return none: all that such a net is given lies in its input."""
         return np.empty((1, 0))
 
+    def _known(self) -> _Known:
+        self._memory = self._memory or _known_of(self.module, self.parts)
+        return self._memory
+
     def _key(self, x: Inputs) -> tuple[object, ...]:
         return (tuple(x.shape[1:]), self._output, self._layer)
 
     def _head(self, x: Inputs) -> Head:
-        known, key = _HEADS.setdefault(self.module, {}), self._key(x)
+        known, key = self._known().heads, self._key(x)
         if key not in known:
             known[key] = find_head(self.module, x[:2].clone(), output=self._output, layer=self._layer)
         return known[key]
 
-    def _run(self, x: Inputs) -> tuple[HeadCall, NDArray[np.float64]]:
-        """Run the net and return its maps; where it was rebuilt since its head was found, find it anew."""
-        known = self._key(x) in _HEADS.get(self.module, {})
-        if known:
-            try:
-                return self._mapped(x.clone())
-            except ModelError:
-                for memory in (_HEADS, _CELLS):
-                    memory.pop(self.module, None)
-        return self._mapped(x)
+    def _run(self, x: Inputs, times: int = 1) -> tuple[HeadCall, Array, Array, Array]:
+        """Return the head's call, maps, bias and output.
 
-    def _mapped(self, x: Inputs) -> tuple[HeadCall, NDArray[np.float64]]:
+        Where the net runs another way than when its head was found, it is found anew.
+        """
+        if self._key(x) in self._known().heads:
+            try:
+                return self._mapped(x.clone(), times)
+            except ModelError:
+                self._memory = _KNOWN.pop(self.module, None) and None
+        return self._mapped(x, times)
+
+    def _mapped(self, x: Inputs, times: int) -> tuple[HeadCall, Array, Array, Array]:
         """Hold law 1 against the net's own answer: a net that branches on its input would break it in silence."""
         head = self._head(x)
-        call = run_head(self.module, x, head, output=self._output)
+        call = run_head(self.module, x, head, output=self._output) if times == 1 else self._finer_call(x, head, times)
         maps = contributions(call.features, call.weight, scale=np.ones(1))
-        flat, bias = maps.reshape(len(x), -1), _numbers(call.bias)
+        flat, bias, output = maps.reshape(len(x), -1), _numbers(call.bias), _numbers(call.output)
         size = np.abs(flat).sum(axis=1) + np.abs(bias)
         tolerance = 1e-3 if call.output.dtype in {torch.float32, torch.float64} else 5e-2
-        if np.any(np.abs(flat.sum(axis=1) + bias - _numbers(call.output)) > tolerance * size):
+        if np.any(np.abs(flat.sum(axis=1) + bias - output) > tolerance * size):
             raise ModelError(ran_another_way(self.module))
-        return call, maps
+        return call, maps, bias, output
+
+    def _finer_call(self, x: Inputs, head: Head, times: int) -> HeadCall:
+        """Run the net on a grid finer `times` over as far as its features, and on its own grid behind them."""
+        known, calls = self._known().strides, []
+        if self._key(x) not in known:
+            known[self._key(x)] = strides_of(lambda one: features_at(self.module, one, head), x[:1].clone())
+
+        def features(one: Inputs) -> Tensor:
+            calls.append(run_head(self.module, one, head, output=self._output, times=times))
+            assert calls[-1].finer is not None
+            return calls[-1].finer
+
+        finer_features(features, x, times=times, strides=known[self._key(x)])
+        return calls[-1]
 
 
 Explained = RegressorNet | AnyNet
@@ -367,4 +424,6 @@ def _cells_of_layer(
 
 
 def _numbers(tensor: Tensor) -> NDArray[np.float64]:
+    if tensor.dtype is torch.float64 and tensor.device.type == "cpu":
+        return np.asarray(tensor.detach().numpy())
     return np.array(tensor.tolist(), dtype=np.float64)  # for a few numbers quicker than four conversions

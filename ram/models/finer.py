@@ -11,7 +11,7 @@ arXiv:1606.00915.
 
 from __future__ import annotations
 
-__all__ = ["finer_cells", "finer_features", "strides_of"]
+__all__ = ["every", "finer_cells", "finer_features", "strides_of"]
 
 import math
 from collections.abc import Callable, Iterable
@@ -72,7 +72,21 @@ def strides_of(function: Function, x: Float[Tensor, "batch channel *space"]) -> 
     return grid.nominal
 
 
-def finer_features(function: Function, x: Float[Tensor, "batch channel *space"], *, times: int) -> Features:
+def every(features: Features, times: int) -> Features:
+    """Return every `times`-th cell along each axis, beginning with the first, out of sight of a `_Finer`.
+
+    >>> every(torch.arange(5.0).view(1, 1, 5), 2).tolist()
+    [[[0.0, 2.0, 4.0]]]
+    """
+    with torch._C.DisableTorchFunction():
+        for axis in range(2, features.ndim):
+            features = features[(slice(None),) * axis + (slice(None, None, times),)]
+        return features.contiguous()
+
+
+def finer_features(
+    function: Function, x: Float[Tensor, "batch channel *space"], *, times: int, strides: Steps | None = None
+) -> Features:
     """Return the features of ``function(x)`` on a grid that is finer `times` over along every axis.
 
     Every `times`-th cell, beginning with the first, holds what the net itself computes.
@@ -83,6 +97,8 @@ def finer_features(function: Function, x: Float[Tensor, "batch channel *space"],
         From an input to feature maps, run without gradients in evaluation mode.
     times
         Must divide the strides of the net.
+    strides
+        What `strides_of` finds, where it is known already: it costs a pass.
 
     Raises
     ------
@@ -97,7 +113,7 @@ def finer_features(function: Function, x: Float[Tensor, "batch channel *space"],
     >>> net(x).tolist(), finer_features(net, x, times=2).tolist()
     ([[[3.0, 7.0]]], [[[3.0, 5.0, 7.0]]])
     """
-    strides = strides_of(function, x[:1])
+    strides = strides or strides_of(function, x[:1])
     if any(stride % times for stride in strides):
         common = math.gcd(*strides)
         allowed = ", ".join(str(number) for number in range(1, common + 1) if common % number == 0)
