@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,24 @@ def disc_run(disc_folder: Path) -> Path:
     from ram.training.train import train
 
     return train(disc_folder / "discs.toml", output=disc_folder / "run", progress=False).path
+
+
+@pytest.fixture(scope="session")
+def many_discs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 300 discs, each for itself, and their experiment: enough to calibrate intervals on 30."""
+    folder = tmp_path_factory.mktemp("many")
+    records = [replace(record, group="") for record in disc_records(count=300)]
+    write_dataset(folder / "discs.h5", disc_spec(count=300), records)
+    (folder / "discs.toml").write_text(EXPERIMENT, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def many_run(many_discs: Path) -> Path:
+    """The folder of a run on 300 discs; nothing may be written there."""
+    from ram.training.train import train
+
+    return train(many_discs / "discs.toml", output=many_discs / "run", progress=False).path
 
 
 @pytest.fixture

@@ -92,7 +92,8 @@ def test_a_file_without_targets_can_be_predicted(run, changed_discs):
     predicted = run.predict(data)
     np.testing.assert_allclose(predicted.values, run.predict(run.data()).values)
     assert np.isnan(predicted.measured).all()
-    assert list(predicted.rows()[0]) == ["id", "umbrella_Hz", "mass_kg"]
+    ends = [f"{name}_{end}" for name in ("umbrella_Hz", "mass_kg") for end in ("", "lower", "upper")]
+    assert list(predicted.rows()[0]) == ["id", *(name.removesuffix("_") for name in ends), "outside", "outside_p"]
 
 
 def test_inputs_in_another_unit_are_converted(run, changed_discs):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 __all__ = ["add_to"]
 
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +17,7 @@ from ram.cli.trust import verify
 from ram.errors import ConfigError, explained
 
 if TYPE_CHECKING:
+    from ram.runs.predictions import Predictions
     from ram.runs.run import Run
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as ram train made it.")]
@@ -60,11 +63,18 @@ def predict(
     file: Annotated[Path, typer.Argument(help="Data file; it needs no targets.")],
     *,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Table to write (CSV): id, then one column per target.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Table to write (CSV): id, targets with the ends of their intervals."),
+    ] = None,
+    level: Annotated[
+        float | None, typer.Option(help="Share of new samples that intervals hold; the run's own if not said.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Predict every sample of FILE and write a table, or print all rows as JSON."""
+    """Predict every sample of FILE and write a table, or print all rows as JSON.
+
+    Each prediction has an interval in the target's unit; column outside is 1 for samples unlike those trained on.
+    """
     if output is None and not as_json:
         step = "Such as --output table.csv, or --json to print the rows"
         raise ConfigError(
@@ -76,14 +86,19 @@ def predict(
     opened = ram.open_run(run)
     data = opened.open(file)
     with bar("predicting", total=len(data)) as progress:
-        rows = opened.predict(data, progress=progress).rows()
+        predicted = opened.predict(data, level=level, progress=progress)
+    rows = predicted.rows()
     if output is not None:
         write_text(output, as_csv(rows))
     if as_json:
         say_json(rows)
         return
-    head = [[f"{value:.6g}" if isinstance(value, float) else value for value in row.values()] for row in rows[:_HEAD]]
+    head = [
+        [f"{value:.6g}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows[:_HEAD]
+    ]
     say_table(f"the first {len(head)} of {len(rows)}", list(rows[0]), head)
+    for line in trust_lines(opened, predicted):
+        say(line)
     say(f"table: {output}")
 
 
@@ -115,11 +130,40 @@ def report(run: RunFolder) -> None:
 
 def say_metrics(run: Run) -> None:
     """Print what the predictions of the test part are worth, target by target."""
-    rows = []
+    rows, heads = [], ["target", "MAE", "RMSE", "MAPE", "R2"]
     for name, of in run.metrics["test"].items():
         errors = [figure(of[key], unit=of["unit"]) for key in ("mae", "rmse")]
-        rows.append([name, *errors, figure(of["mape"], unit="%"), figure(of["r2"])])
-    say_table("test part", ["target", "MAE", "RMSE", "MAPE", "R2"], rows)
+        row = [name, *errors, figure(of["mape"], unit="%"), figure(of["r2"])]
+        rows.append([*row, *interval_figures(of)] if "coverage" in of else row)
+    if any(len(row) > len(heads) for row in rows):
+        heads += [f"{run.config.trust.level:.4g} interval +-", "held"]
+    say_table("test part", heads, rows)
+
+
+def interval_figures(of: Mapping[str, Any]) -> list[str]:
+    """Return half the mean width of a target's intervals, and the share of the test part that they hold."""
+    half = "infinite" if of["width"] is None else figure(of["width"] / 2, unit=of["unit"])
+    return [half, f"{100 * of['coverage']:.3g} %"]
+
+
+def trust_lines(run: Run, predicted: Predictions) -> Iterator[str]:
+    """Yield what a reader of predictions must know of them: what intervals promise, and who is outside."""
+    if not predicted.has_intervals or run.calibration is None:
+        return
+    yield f"intervals hold {100 * predicted.level:.3g} % of new samples like the run's own"
+    wide = [name for name, scores in run.calibration.errors.items() if math.isinf(scores.radius(predicted.level))]
+    if wide:
+        groups = min(run.calibration.errors[name].groups for name in wide)
+        needed = math.ceil(predicted.level / (1 - predicted.level) - 1e-9)
+        many = f"{groups} group{'s' if groups != 1 else ''}"
+        why = f"{many} calibrated, {100 * predicted.level:.3g} % needs {needed}"
+        yield f"intervals of {', '.join(wide)} are infinite: {why}"
+    if predicted.alarm > 0:
+        found = int(predicted.is_outside.sum())
+        yield (
+            f"{found} of {len(predicted)} samples {'is' if found == 1 else 'are'} unlike what the net was trained on "
+            f"(column outside; {100 * predicted.alarm:.2g} % of good ones would be)"
+        )
 
 
 def figure(value: float | None, *, unit: str = "1") -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["draw_parts", "parts_wanted"]
+__all__ = ["draw_parts", "draw_share", "independent_groups", "parts_wanted"]
 
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
+from numpy.typing import NDArray
 
 from ram.data.spec import PARTS
 from ram.randomness import seed_of
@@ -44,6 +45,38 @@ def draw_parts(groups: Sequence[str], shares: Sequence[float], *, seed: int) -> 
         taken = set(chosen)
         order = [place for place in order if place not in taken]
     return np.asarray(part[member])
+
+
+def draw_share(
+    groups: Sequence[str] | NDArray[np.str_], share: float, *, seed: int, purpose: str
+) -> Bool[np.ndarray, " sample"]:
+    """Say which samples are drawn so that they are `share` of all, as near as whole groups allow.
+
+    The order in which groups are drawn is a function of seed, purpose and the names of the groups alone, and a
+    larger share takes more groups in that same order: what a smaller share has drawn, a larger one draws too.
+
+    Parameters
+    ----------
+    groups
+        Of each sample.
+    share
+        0 to 1.
+
+    >>> groups = ["a", "b", "c", "d"]
+    >>> draw_share(groups, 0.5, seed=0, purpose="x").tolist(), draw_share(groups, 0.25, seed=0, purpose="x").tolist()
+    ([False, True, False, True], [False, False, False, True])
+    """
+    names, member, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    order = sorted(range(names.size), key=lambda place: seed_of(seed, purpose, str(names[place])))
+    middle = np.cumsum(sizes[order]) - 0.5 * sizes[order]  # more than half of a group must fit
+    drawn = np.zeros(names.size, dtype=np.bool_)
+    drawn[np.array(order, dtype=np.int64)[middle < share * member.size]] = True
+    return np.asarray(drawn[member])
+
+
+def independent_groups(groups: NDArray[np.str_], ids: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Return what of a data set is independent of what: the groups, and each sample without one for itself."""
+    return np.where(groups == "", np.char.add("\x1f", ids), groups)  # no id can be taken for a group
 
 
 def _nearest(order: Sequence[int], sizes: np.ndarray, *, wanted: float, left: int) -> list[int]:

@@ -144,10 +144,16 @@ class Regressor(nn.Module):
         self, features: Float[Tensor, "batch feature *cells"], parameters: Parameters | None = None
     ) -> Float[Tensor, "batch output"]:
         """Return W mean(A) + b, the standardised prediction, in the net's own precision."""
+        return self.head(self.pooled(features, parameters))  # type: ignore[no-any-return]
+
+    def pooled(
+        self, features: Float[Tensor, "batch feature *cells"], parameters: Parameters | None = None
+    ) -> Float[Tensor, "batch pooled"]:
+        """Return what the linear unit sees: mean(A), and the standardised design parameters."""
         pooled = features.flatten(2).mean(dim=2)  # (batch, feature)
         if self.parameter_names:
             pooled = torch.cat([pooled, self.standardised_parameters(parameters, like=pooled)], dim=1)
-        return self.head(pooled)  # type: ignore[no-any-return]
+        return pooled
 
     def standardised_parameters(self, parameters: Parameters | None, *, like: Tensor) -> Parameters:
         """Return (p - mean) / scale, shape (batch, parameter), dtype and device of `like`; one row serves all."""

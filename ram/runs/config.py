@@ -6,7 +6,7 @@ every default written out.
 
 from __future__ import annotations
 
-__all__ = ["DataConfig", "Experiment", "ExplainConfig", "ModelConfig", "TrainingConfig", "load_experiment"]
+__all__ = ["DataConfig", "Experiment", "ExplainConfig", "ModelConfig", "TrainingConfig", "TrustConfig", "load_experiment"]
 
 import copy
 import tomllib
@@ -46,6 +46,9 @@ class DataConfig(Section):
     log_targets: Names = Field(default=(), description="Targets regressed in the logarithm: contributions are factors")
     parameters: Names = Field(default=(), description="Scalar design parameters that join at the linear unit")
     split: str = Field(default="default", description="Which of the file's splits is used")
+    train_share: float = Field(
+        default=1.0, gt=0, le=1, description="Share of the training part that is used, drawn by the seed; 1: all of it"
+    )
     loading: Literal["auto", "memory", "mapped", "blocks"] = Field(
         default="auto", description="How inputs are read; auto: in memory where they fit the budget"
     )
@@ -121,6 +124,25 @@ class ExplainConfig(Section):
     )
 
 
+class TrustConfig(Section):
+    """What a run says of how far its numbers may be trusted; docs/trust.md."""
+
+    level: float = Field(default=0.9, gt=0, lt=1, description="Share of new samples that their intervals shall hold")
+    calibration: float = Field(
+        default=0.5,
+        ge=0,
+        lt=1,
+        description="Share of the validation part that takes no part in choosing the best epoch, and calibrates",
+    )
+    difficulty: Literal["none", "distance", "spread"] = Field(
+        default="none",
+        description="What makes intervals wider: nothing, distance from the training part, or members' spread",
+    )
+    alarm: float = Field(
+        default=0.01, gt=0, lt=1, description="Samples are called outside at this rate of false alarms"
+    )
+
+
 class Experiment(Section):
     """One experiment, complete."""
 
@@ -130,6 +152,7 @@ class Experiment(Section):
     model: ModelConfig = Field(default_factory=ModelConfig, description="The net")
     training: TrainingConfig = Field(default_factory=TrainingConfig, description="How the weights are found")
     explain: ExplainConfig = Field(default_factory=ExplainConfig, description="Which maps a run stores")
+    trust: TrustConfig = Field(default_factory=TrustConfig, description="How far its numbers may be trusted")
 
 
 def load_experiment(

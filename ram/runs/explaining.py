@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["REFERENCES", "Wish", "default_reference", "no_choice", "require_reference"]
+__all__ = ["REFERENCES", "Wish", "default_reference", "no_choice", "require_level", "require_reference"]
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -85,6 +85,21 @@ def require_reference(word: str, *, kept: bool, where: str) -> None:
         allowed = f"{MEAN_DESIGN}, baseline, a sample or an input"
         step = f"A mean map is kept for method ram on its own cells only; {MEAN_DESIGN} asks the same question"
         raise ConfigError(explained(where=where, what="a reference", allowed=allowed, got=word, next_step=step))
+
+
+def require_level(level: float | None) -> None:
+    """Refuse what is no share of samples; None stands for the run's own.
+
+    Raises
+    ------
+    ConfigError
+        For a number that is not between 0 and 1.
+    """
+    if level is not None and not 0 < level < 1:
+        step = "Give 0.9 for intervals that hold 9 of 10 new samples"
+        raise ConfigError(
+            explained(where="level", what="the level of intervals", allowed="above 0 and below 1", got=level, next_step=step)
+        )
 
 
 def no_choice(where: str, what: str, got: str, known: Iterable[str]) -> str:

@@ -5,16 +5,20 @@ from __future__ import annotations
 __all__ = ["Predictions"]
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import h5py
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from ram.errors import DataError, explained
+from ram.runs.calibration import Judged
 from ram.storage.atomic import writing
 from ram.storage.hdf5 import open_safely
+
+_OPTIONAL = ("lower", "upper", "spread", "outside")
+_COLUMNS = ("ids", "part_of", "values", "measured", *_OPTIONAL)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +35,17 @@ class Predictions:
         Shape (sample, target), in the targets' units.
     measured
         Shape (sample, target), the same units; NaN where not measured.
+    lower, upper
+        Shape (sample, target): intervals that hold `level` of new samples' measured values; infinite where too few
+        samples calibrated, NaN where none did.
+    spread
+        Shape (sample, target), in the targets' units: standard deviation over the members of an ensemble (for a log
+        target the factor less 1, times the prediction); NaN for a single run.
+    outside
+        Shape (sample,), a p-value: how often a sample like the training part's is as far away from it; NaN where
+        that is not known.
+    level, alarm
+        What intervals promise, and up to which p-value a sample is called outside; NaN where there are none.
     """
 
     ids: np.ndarray
@@ -39,6 +54,18 @@ class Predictions:
     units: tuple[str, ...]
     values: Float[np.ndarray, "sample target"]
     measured: Float[np.ndarray, "sample target"]
+    lower: Float[np.ndarray, "sample target"] = field(default_factory=lambda: np.empty((0, 0)))
+    upper: Float[np.ndarray, "sample target"] = field(default_factory=lambda: np.empty((0, 0)))
+    spread: Float[np.ndarray, "sample target"] = field(default_factory=lambda: np.empty((0, 0)))
+    outside: Float[np.ndarray, " sample"] = field(default_factory=lambda: np.empty(0))
+    level: float = float("nan")
+    alarm: float = float("nan")
+
+    def __post_init__(self) -> None:
+        for name in _OPTIONAL:
+            if len(getattr(self, name)) != len(self.values):
+                unknown = np.full(self.values.shape[: 1 if name == "outside" else 2], np.nan)
+                object.__setattr__(self, name, unknown)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -51,16 +78,53 @@ class Predictions:
     def part(self, name: str) -> Predictions:
         """Return the samples of one part."""
         rows = np.flatnonzero(self.part_of == name)
+        return replace(self, **{column: getattr(self, column)[rows] for column in _COLUMNS})
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether intervals were asked for and calibrated, infinite ones included."""
+        return bool(np.isfinite(self.level))
+
+    @property
+    def is_outside(self) -> Bool[np.ndarray, " sample"]:
+        """Say which samples are unlike those that the net was trained on; none where that is not known."""
+        return np.asarray(self.outside <= self.alarm)
+
+    def interval(self, target: str) -> tuple[Float[np.ndarray, " sample"], Float[np.ndarray, " sample"]]:
+        """Return the lower and the upper end for one target."""
+        number = self.target_names.index(target)
+        return self.lower[:, number], self.upper[:, number]
+
+    def covered(self, target: str) -> Bool[np.ndarray, " sample"]:
+        """Say which measured values lie within their interval, ends included; False where nothing was measured."""
+        (_, measured), (low, high) = self.column(target), self.interval(target)
+        return np.asarray((measured >= low) & (measured <= high))
+
+    def with_judgement(self, judged: Judged) -> Predictions:
+        """Return the same predictions with intervals, and with what lies outside."""
         return replace(
-            self, ids=self.ids[rows], part_of=self.part_of[rows], values=self.values[rows], measured=self.measured[rows]
+            self, lower=judged.lower, upper=judged.upper, outside=judged.outside, level=judged.level, alarm=judged.alarm
         )
 
     def rows(self) -> list[dict[str, str | float]]:
-        """Return one dictionary for each sample: ``{"id": ..., "umbrella_Hz": ...}``."""
-        columns = [f"{name}_{unit}" if unit not in ("", "1") else name for name, unit in self._columns()]
+        """Return one dictionary for each sample, of what there is.
+
+        ``{"id": ..., "umbrella_Hz": ..., "umbrella_Hz_lower": ..., "umbrella_Hz_upper": ..., "umbrella_Hz_spread": ...,
+        "outside": 0 or 1, "outside_p": ...}``.
+        """
+        columns: dict[str, np.ndarray] = {}
+        for number, (name, unit) in enumerate(self._columns()):
+            head = f"{name}_{unit}" if unit not in ("", "1") else name
+            columns[head] = self.values[:, number]
+            if self.has_intervals:
+                columns |= {f"{head}_lower": self.lower[:, number], f"{head}_upper": self.upper[:, number]}
+            if np.isfinite(self.spread).any():
+                columns[f"{head}_spread"] = self.spread[:, number]
+        if np.isfinite(self.alarm):
+            columns |= {"outside": self.is_outside.astype(np.int64), "outside_p": self.outside}
         return [
-            {"id": str(i), **dict(zip(columns, map(float, row), strict=True))}
-            for i, row in zip(self.ids, self.values, strict=True)
+            {"id": str(name), **dict(zip(columns, (value.item() for value in row), strict=True))}
+            for name, *row in zip(self.ids, *columns.values(), strict=True)
         ]
 
     def _columns(self) -> Sequence[tuple[str, str]]:
@@ -69,16 +133,15 @@ class Predictions:
     @classmethod
     def joined(cls, several: Sequence[Predictions]) -> Predictions:
         """Return the predictions of several data sets by one net, one after the other."""
-        return replace(
-            several[0],
-            ids=np.concatenate([one.ids for one in several]),
-            part_of=np.concatenate([one.part_of for one in several]),
-            values=np.concatenate([one.values for one in several]),
-            measured=np.concatenate([one.measured for one in several]),
-        )
+        columns = {column: np.concatenate([getattr(one, column) for one in several]) for column in _COLUMNS}
+        return replace(several[0], **columns)  # type: ignore[arg-type]
 
     def save(self, path: Path) -> None:
-        """Write an HDF5 file, atomically: /ids, /part, /targets/<name>/predicted and measured."""
+        """Write an HDF5 file, atomically.
+
+        It holds /ids, /part, /outside and, for each target, /targets/<number>/predicted, measured, lower, upper, spread;
+        what is not known is left out.
+        """
         with writing(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
             file.attrs["schema"] = "ram-predictions/1"
             file.create_dataset("ids", data=np.char.encode(self.ids.astype(str), "utf-8"))
@@ -88,6 +151,14 @@ class Predictions:
                 group.attrs["name"], group.attrs["units"] = name, unit
                 group.create_dataset("predicted", data=self.values[:, number])
                 group.create_dataset("measured", data=self.measured[:, number])
+                if self.has_intervals:
+                    group.create_dataset("lower", data=self.lower[:, number])
+                    group.create_dataset("upper", data=self.upper[:, number])
+                if np.isfinite(self.spread).any():
+                    group.create_dataset("spread", data=self.spread[:, number])
+            if self.has_intervals:
+                file.attrs["level"], file.attrs["alarm"] = self.level, self.alarm
+                file.create_dataset("outside", data=self.outside)
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
@@ -109,6 +180,7 @@ class Predictions:
                     )
                 )
             groups = [file[f"targets/{key}"] for key in sorted(file["targets"])]
+            known = [name for name in ("lower", "upper", "spread") if name in groups[0]]
             return cls(
                 ids=np.char.decode(file["ids"][()], "utf-8"),
                 part_of=np.char.decode(file["part"][()], "utf-8"),
@@ -116,4 +188,8 @@ class Predictions:
                 units=tuple(str(group.attrs["units"]) for group in groups),
                 values=np.stack([group["predicted"][()] for group in groups], axis=1),
                 measured=np.stack([group["measured"][()] for group in groups], axis=1),
+                outside=file["outside"][()] if "outside" in file else np.empty(0),
+                level=float(file.attrs.get("level", np.nan)),
+                alarm=float(file.attrs.get("alarm", np.nan)),
+                **{name: np.stack([group[name][()] for group in groups], axis=1) for name in known},
             )

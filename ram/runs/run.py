@@ -24,15 +24,19 @@ from ram.maps.explain import explain_regressor
 from ram.maps.methods import Method, method_called
 from ram.maps.regression_map import RegressionMap, load_maps, save_maps
 from ram.models.regressor import Regressor
+from ram.runs.answers import Answer, answer
+from ram.runs.calibration import Calibration
 from ram.runs.config import Experiment, load_experiment
 from ram.runs.measured import measured_targets
 from ram.runs.net import NetSpec, load_net
 from ram.runs.opening import open_data
+from ram.runs.parts import part_of
 from ram.runs.predictions import Predictions
 from ram.runs.comparable import over_space, unit_factors
-from ram.runs.explaining import Wish, default_reference, no_choice, require_reference
+from ram.runs.explaining import Wish, default_reference, no_choice, require_level, require_reference
 from ram.runs.references import MEAN_MAP, reference_maps
 
+CALIBRATION_FILE = "calibration.h5"
 _BATCH = 128
 Reference = str | Sample | np.ndarray
 
@@ -75,6 +79,11 @@ class Run:
         return dict(self._json("metrics.json"))
 
     @cached_property
+    def trust(self) -> dict[str, Any]:
+        """How intervals were calibrated, and which samples of the test part are outside; empty for an old run."""
+        return dict(self._json("trust.json")) if (self.path / "trust.json").is_file() else {}
+
+    @cached_property
     def times(self) -> dict[str, Any]:
         """Wall-clock times, which no comparison of runs looks at."""
         return dict(self._json("times.json"))
@@ -101,7 +110,7 @@ class Run:
     @property
     def units(self) -> dict[str, str]:
         """Unit of each target."""
-        return dict(zip(self.regressor.target_names, self.regressor.target_units, strict=True))
+        return {target.name: target.unit for target in self.spec.targets}
 
     def data(self, path: str | Path | None = None) -> Dataset:
         """Return the data set that the run was trained on.
@@ -147,31 +156,58 @@ class Run:
         """Return the stored predictions of every sample that has a part, with measured values."""
         return Predictions.load(self.path / "predictions.h5")
 
-    def predict(self, data: Dataset, *, progress: Callable[[int], None] | None = None) -> Predictions:
+    def predict(
+        self, data: Dataset, *, level: float | None = None, progress: Callable[[int], None] | None = None
+    ) -> Predictions:
         """Return the predictions for all samples of `data`, in the targets' units; targets are not needed.
+
+        Each has an interval and says whether the sample is unlike those that the net was trained on.
+
+        Parameters
+        ----------
+        level
+            Share of new samples that the intervals hold, in place of the run's own: 0.95.
 
         Raises
         ------
         DataError
             Where channels, axes, units or parameters are not those that the net was trained on, or an input is
             not finite.
+        ConfigError
+            For a level that is no share.
         """
-        values = np.empty((len(data), len(self.units)))
-        for rows in _batches(len(data)):
-            part = data[rows]
-            parameters = torch.from_numpy(part.parameter_array(self._parameter_names))
-            with torch.inference_mode():
-                values[rows] = self.regressor(torch.from_numpy(self._inputs(part)), parameters).numpy()
-            if progress:
-                progress(len(rows))
-        _check_finite(values, data)
-        return Predictions(
+        return self.judge(data, self.answer(data, progress=progress), level=level)
+
+    def answer(self, data: Dataset, *, progress: Callable[[int], None] | None = None) -> Answer:
+        """Return the bare predictions for `data`, and the features that they are made of.
+
+        Raises
+        ------
+        DataError
+            As `predict`.
+        """
+        slices = (data[rows] for rows in _batches(len(data)))
+        pairs = ((self._inputs(part), part.parameter_array(self._parameter_names)) for part in slices)
+        found = answer(self.regressor, pairs, progress=progress)
+        _check_finite(found.values, data)
+        return found
+
+    def judge(self, data: Dataset, found: Answer, *, level: float | None = None) -> Predictions:
+        """Return the predictions for `data` of an answer that was given before."""
+        bare = Predictions(
             ids=data.ids,
             part_of=np.full(len(data), ""),
             target_names=tuple(self.units),
             units=tuple(self.units.values()),
-            values=values,
+            values=found.values,
             measured=measured_targets(data, self.units),
+        )
+        require_level(level)
+        if self.calibration is None or self.calibration.surroundings is None:
+            return bare
+        distances = self.calibration.surroundings.distances(found.features)
+        return bare.with_judgement(
+            self.calibration.judged(found.values, distances, targets=self.spec.targets, level=level)
         )
 
     @overload
@@ -276,6 +312,16 @@ class Run:
         """Return the stored mean map (``"train-mean"``) or the mean design's (``"train-mean-design"``), by target."""
         return load_maps(self.path / "references.h5", prefix=name)
 
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """What the run learned about its own errors; None for a run that did not calibrate."""
+        path = self.path / CALIBRATION_FILE
+        return Calibration.load(path) if path.is_file() else None
+
+    def part(self, name: str) -> Dataset:
+        """Return a part of the run's data: train, choosing, calibration, validation or test; see `ram.runs.parts`."""
+        return part_of(self.data(), self.config, name)
+
     def store_references(self, train: Dataset) -> None:
         """Compute and write what maps are held against, from the training part."""
 
@@ -296,7 +342,7 @@ class Run:
         DataError
             Where the run's data are not at hand.
         """
-        train = self.data().subset("train", split=self.config.data.split)
+        train = self.part("train")
         total = sum(self._inputs(train[rows]).sum(axis=0, dtype=np.float64) for rows in _batches(len(train)))
         return np.asarray(total / len(train), dtype=np.float32)
 
@@ -321,7 +367,7 @@ class Run:
 
     @property
     def _parameter_names(self) -> list[str]:
-        return list(self.regressor.parameter_names)
+        return list(self.spec.parameters)
 
     def _inputs(self, data: Dataset) -> np.ndarray:
         """Return inputs in the units that the net was trained on, shape (sample, channel, *space), float32."""

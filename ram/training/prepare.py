@@ -23,6 +23,7 @@ from ram.runs.config import Experiment
 from ram.runs.measured import measured_targets, target_units
 from ram.runs.net import NetSpec
 from ram.runs.opening import open_data
+from ram.runs.parts import CHOOSING, part_of
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Prepared:
     Attributes
     ----------
     data
-        The whole data set; `train` and `validation` are batches of its parts.
+        The whole data set; `train` are batches of what the net learns from, `validation` of what chooses its best
+        epoch, without the samples that calibrate.
     group
         Symmetries to augment with; empty for none.
     findings
@@ -62,7 +64,7 @@ def prepare(experiment: Experiment, *, data: str | Path | Dataset | None = None)
     _check_names(experiment)
     findings = check_for_training(whole, section.targets, section.parameters, split=section.split)
     units = target_units(whole, section.targets, wanted=section.units)
-    parts = {name: whole.subset(name, split=section.split) for name in ("train", "validation")}
+    parts = {name: part_of(whole, experiment, name) for name in ("train", CHOOSING)}
     loading = choose_loading(
         list(parts.values()), loading=section.loading, budget_bytes=byte_size(section.memory_budget)
     )
@@ -80,7 +82,7 @@ def prepare(experiment: Experiment, *, data: str | Path | Dataset | None = None)
     space = [axis.size for axis in whole.axes]
     group = symmetry_group(whole.symmetries, space=space) if experiment.training.augment else ()
     group = group if len(group) > 1 else ()
-    return Prepared(experiment, whole, train, batches["validation"], regressor, spec, group, findings)
+    return Prepared(experiment, whole, train, batches[CHOOSING], regressor, spec, group, findings)
 
 
 def _check_names(experiment: Experiment) -> None:

@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +18,18 @@ import torch
 
 from ram.data.dataset import Dataset
 from ram.errors import ConfigError, explained
-from ram.evaluation.accuracy import accuracy
 from ram.maps.regression_map import save_maps
 from ram.randomness import seed_of
 from ram.runs.config import Experiment, load_experiment
 from ram.runs.manifest import write_manifest
 from ram.runs.net import save_net
-from ram.runs.predictions import Predictions
 from ram.runs.provenance import provenance
 from ram.runs.run import Run, open_run
 from ram.storage.atomic import write_json, write_text
 from ram.training.loop import Epoch, Fit, fit
 from ram.training.prepare import Prepared, prepare
 from ram.training.progress import TrainingProgress, say_checked
+from ram.training.results import write_results
 
 
 def train(
@@ -195,35 +193,12 @@ def _finish(prepared: Prepared, folder: Path, times: dict[str, float]) -> None:
     started = time.time()
     run = Run(folder)
     run.store_references(prepared.train.data)
-    predictions = _predictions(run, prepared)
-    predictions.save(folder / "predictions.h5")
-    write_json(folder / "metrics.json", metrics(predictions))
+    write_results(run, prepared.data)
     explain = prepared.experiment.explain
     shown = shown_samples(prepared.data.subset("test", split=prepared.experiment.data.split), explain.samples)
     save_maps(folder / "maps.h5", run.explain(shown, reference=explain.reference))
     write_json(folder / "times.json", {**times, "evaluation_s": round(time.time() - started, 1)})
     write_manifest(folder)
-
-
-def _predictions(run: Run, prepared: Prepared) -> Predictions:
-    """Predictions for every sample that has a part in the split, in the file's order."""
-    split = prepared.experiment.data.split
-    parts = [(name, prepared.data.subset(name, split=split)) for name in ("train", "validation", "test")]
-    return Predictions.joined([replace(run.predict(part), part_of=np.full(len(part), name)) for name, part in parts])
-
-
-def metrics(predictions: Predictions) -> dict[str, dict[str, dict[str, str | int | float | None]]]:
-    """Return the accuracy of each part and target; None for a figure that does not exist."""
-    table: dict[str, dict[str, dict[str, str | int | float | None]]] = {}
-    for part in ("train", "validation", "test"):
-        rows = predictions.part(part)
-        table[part] = {}
-        for name, unit in zip(rows.target_names, rows.units, strict=True):
-            predicted, measured = rows.column(name)
-            if np.isfinite(measured).any():
-                figures = accuracy(predicted, measured, unit=unit, ids=list(rows.ids)).as_dict()
-                table[part][name] = {key: None if value != value else value for key, value in figures.items()}  # noqa: PLR0124 - NaN
-    return table
 
 
 def shown_samples(test: Dataset, count: int) -> Dataset:
