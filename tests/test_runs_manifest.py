@@ -237,3 +237,11 @@ def test_a_wrong_request_leaves_with_two(shell: Shell, run: Path, words: list[st
     code, out, err = shell("verify", *[run if word == "RUN" else word for word in words])
     assert (code, out) == (2, "")
     assert message in err
+
+
+def test_the_lock_of_a_process_at_work_is_no_part_of_the_run(run: Path) -> None:
+    (run / ".lock").write_text("{}", encoding="utf-8")
+    write_manifest(run)
+    assert kinds(run) == {".lock": "extra"}  # left behind by a process that was killed
+    (run / ".lock").unlink()
+    assert verify_files(run) == []

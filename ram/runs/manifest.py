@@ -22,6 +22,7 @@ from ram.storage.atomic import write_bytes
 
 NAME = "manifest.json"
 _SCHEMA = "ram-run/1"
+_LOCK = ".lock"  # there while a process is at work in the folder
 _NEXT = "'ram verify' says what changed; restore the folder from a copy, or train again"
 
 
@@ -46,8 +47,9 @@ class Problem:
 
 
 def write_manifest(folder: Path) -> None:
-    """Write manifest.json for all files that are in the folder now; the last file of a run."""
-    _write(folder, {name: _digest(folder / name) for name, kind in _listed(folder) if kind == "file"})
+    """Write manifest.json for all files that are in the folder now, its lock left out; the last file of a run."""
+    names = [name for name, kind in _listed(folder) if kind == "file" and name != _LOCK]
+    _write(folder, {name: _digest(folder / name) for name in names})
 
 
 def extend_manifest(folder: Path, names: Iterable[str]) -> None:
