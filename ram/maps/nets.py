@@ -6,7 +6,7 @@ within `ram.maps.activation.evaluating` and without gradients.
 
 from __future__ import annotations
 
-__all__ = ["Answer", "AnyNet", "Explained", "RegressorNet", "Target", "Viewed"]
+__all__ = ["Answer", "AnyNet", "Explained", "RegressorNet", "Target", "Viewed", "require_exact"]
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ram.errors import ModelError
+from ram.errors import ModelError, explained
 from ram.maps.activation import contributions, parameter_contributions, parts_of, structure_of
 from ram.maps.heads import Head, HeadCall, features_at, find_head, output_of, ran_another_way, run_head
 from ram.maps.inputs import first_weight
@@ -140,6 +140,7 @@ class RegressorNet:
         `times` is how often finer than the net's own a second grid shall be, ``Answer.finer``; one pass gives both.
         """
         net, mean, scale = self.module, self._mean, self._scale
+        require_exact(net)
         features, finer = (net.features(x), None) if times == 1 else self._finer(x, times)
         output = net.standardised(features, parameters)
         weight = net.head.weight if self._every else net.head.weight[self._outputs]
@@ -197,7 +198,7 @@ class RegressorNet:
 
     def passes(self, x: Inputs, parameters: Tensor | None, layer: str | None) -> Iterator[list[Viewed]]:
         """Yield, for each target, the passes at `layer` (None: the feature maps), one a symmetry averaged over."""
-        if layer is None or layer == "backbone":
+        if layer in {None, "backbone"} and self.module.dense is None:
             features = self.module.features(x)
             outputs, weight = self.module.standardised(features, parameters), self.module.head.weight
             silent = self.module.standardised(features[..., :1] * 0, parameters)
@@ -205,6 +206,7 @@ class RegressorNet:
                 own = weight[output, : features.shape[1]]
                 yield [Viewed(Symmetry(), LayerPass.at_head(features, own, outputs[:, output], silent[:, output]))]
             return
+        layer = layer or "backbone"
         part = known_layer(self.module, layer)
         views = self.module.symmetries or (Symmetry(),)
         with self.module.single_view():
@@ -399,6 +401,20 @@ class AnyNet:
 
 
 Explained = RegressorNet | AnyNet
+
+
+def require_exact(net: Regressor) -> None:
+    """Raise ModelError where a regressor has dense layers behind its feature maps, and therefore no exact map."""
+    if net.dense is None:
+        return
+    layers = ", ".join(str(part.out_features) for part in net.dense if isinstance(part, nn.Linear))
+    step = "Make such a net of it by ram.adapt (ram adapt RUN), or use another method: grad-ram shows the same layer"
+    raise ModelError(
+        explained(
+            where="explain, method ram", what="the net", allowed="one that ends in global average pooling",
+            got=f"one with flatten and dense layers ({layers})", next_step=step,
+        )
+    )  # fmt: skip
 
 
 def _worth(features: Tensor, weight: Tensor, scale: NDArray[np.float64]) -> NDArray[np.float64]:

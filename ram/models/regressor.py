@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ram.errors import ModelError, explained
 from ram.models.backbones import Backbone
+from ram.models.dense import DenseLayers
 from ram.models.symmetry import Symmetry
 
 Inputs = Float[Tensor, "batch channel *space"]
@@ -67,6 +68,9 @@ class Regressor(nn.Module):
     symmetries
         Group elements over whose views features are averaged in evaluation mode: A = mean_g g^-1 A(g x). The
         result is an ordinary feature map, so every law of the map holds as it stands.
+    dense
+        Flatten and dense layers in place of the average, on inputs of one size. Such a net has no exact map: where a
+        value comes from is lost in the layers behind the feature maps.
     """
 
     input_mean: Tensor
@@ -92,6 +96,7 @@ class Regressor(nn.Module):
         parameter_scale: Sequence[float] = (),
         coordinates: Tensor | None = None,
         symmetries: Sequence[Symmetry] = (),
+        dense: DenseLayers | None = None,
     ) -> None:
         super().__init__()
         parameters = parameters or {}
@@ -102,7 +107,9 @@ class Regressor(nn.Module):
         self.parameter_names, self.parameter_units = tuple(parameters), tuple(parameters.values())
         self.symmetries = tuple(symmetries)
         self.backbone = backbone
-        self.head = nn.Linear(backbone.features + len(parameters), len(targets))
+        self.dense = dense
+        pooled = backbone.features if dense is None else dense.features
+        self.head = nn.Linear(pooled + len(parameters), len(targets))
         nn.init.zeros_(self.head.bias)
         self.register_buffer("input_mean", torch.tensor(list(input_mean), dtype=torch.float32))
         self.register_buffer("input_scale", torch.tensor(list(input_scale), dtype=torch.float32))
@@ -149,11 +156,11 @@ class Regressor(nn.Module):
     def pooled(
         self, features: Float[Tensor, "batch feature *cells"], parameters: Parameters | None = None
     ) -> Float[Tensor, "batch pooled"]:
-        """Return what the linear unit sees: mean(A), and the standardised design parameters."""
-        pooled = features.flatten(2).mean(dim=2)  # (batch, feature)
-        if self.parameter_names:
-            pooled = torch.cat([pooled, self.standardised_parameters(parameters, like=pooled)], dim=1)
-        return pooled
+        """Return what the linear unit is given: mean(A), or what the dense layers make of A; then the parameters."""
+        pooled = features.flatten(2).mean(dim=2) if self.dense is None else self.dense(features)
+        if not self.parameter_names:
+            return pooled
+        return torch.cat([pooled, self.standardised_parameters(parameters, like=pooled)], dim=1)
 
     def standardised_parameters(self, parameters: Parameters | None, *, like: Tensor) -> Parameters:
         """Return (p - mean) / scale, shape (batch, parameter), dtype and device of `like`; one row serves all."""

@@ -6,7 +6,16 @@ every default written out.
 
 from __future__ import annotations
 
-__all__ = ["DataConfig", "Experiment", "ExplainConfig", "ModelConfig", "TrainingConfig", "TrustConfig", "load_experiment"]
+__all__ = [
+    "GIVEN",
+    "DataConfig",
+    "Experiment",
+    "ExplainConfig",
+    "ModelConfig",
+    "TrainingConfig",
+    "TrustConfig",
+    "load_experiment",
+]
 
 import copy
 import tomllib
@@ -21,6 +30,9 @@ from ram.data.mapped.settings import DataMapping
 from ram.data.sizes import byte_size
 from ram.errors import ConfigError, explained
 from ram.storage.sections import AsTuple, Names, Section, checked, read_toml
+
+GIVEN = "given"
+"""The backbone of a net that was adapted: it is handed over with the config and kept in the run's checkpoint."""
 
 Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], AsTuple, Field(min_length=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -73,17 +85,28 @@ class DataConfig(Section):
 
 
 class ModelConfig(Section):
-    """The net: backbone, global average pooling, linear unit."""
+    """The net: backbone, global average pooling (or flatten and dense layers), linear unit."""
 
-    backbone: str = Field(default="resnet", description="plain, resnet, encoder-decoder or small-field")
+    backbone: str = Field(default="resnet", description="plain, resnet, encoder-decoder, small-field; given: of an adapted net")
     widths: Widths = Field(default=(24, 64, 128), description="Feature maps of each stage; each halves the grid once")
     depth: Positive = Field(default=1, description="Convolutions or blocks of each stage")
     kernel: Positive = Field(default=3, description="Width of the convolutions, odd")
     norm: Literal["none", "batch"] = Field(default="none", description="Batch norms after convolutions, or none")
+    head: Literal["gap", "dense"] = Field(
+        default="gap", description="gap: global average pooling, exact maps; dense: flatten and dense layers, no exact map"
+    )
+    dense: Widths = Field(default=(64,), description="Widths of the hidden layers of a dense head")
     coordinates: Names = Field(default=(), description="Coordinate channels: names of axes, or radius")
     symmetry_average: bool = Field(
-        default=False, description="Average features over the data set's symmetries when evaluating"
+        default=False, description="Average features over the data set's symmetries when evaluating; for head gap"
     )
+
+    @model_validator(mode="after")
+    def _averaged_before_gap(self) -> ModelConfig:
+        """Refuse averaged features before dense layers, which have learned from those of single views."""
+        if self.head == "dense" and self.symmetry_average:
+            raise PydanticCustomError("averaged", "Input should be head = 'gap' where symmetry_average is true")
+        return self
 
 
 class TrainingConfig(Section):

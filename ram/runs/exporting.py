@@ -24,6 +24,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ram.errors import ConfigError, ModelError, explained
+from ram.maps.nets import require_exact
 from ram.models.regressor import Regressor
 from ram.runs.run import Run
 from ram.storage.atomic import writing
@@ -45,9 +46,10 @@ def export_onnx(run: Run, output: str | Path) -> Path:
     ConfigError
         Where the extra ``[export]`` is not installed.
     ModelError
-        Where onnxruntime answers otherwise than torch; no file is left then.
+        Where the net has dense layers and no exact map, or onnxruntime answers otherwise than torch; no file is left.
     """
     _require_extra()
+    require_exact(run.regressor)
     import onnx
     import onnxruntime
 

@@ -17,13 +17,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ram.axes import Axis
-from ram.errors import DataError, explained
-from ram.models.backbones import build_backbone
+from ram.errors import ConfigError, DataError, ModelError, explained
+from ram.models.backbones import Backbone, build_backbone
 from ram.models.coordinates import coordinate_channels
+from ram.models.dense import DenseLayers
 from ram.models.regressor import Regressor, TargetScaling
 from ram.models.symmetry import symmetry_group
+from ram.models.trunk import Recipe, Trunk
 from ram.randomness import seed_of
-from ram.runs.config import ModelConfig
+from ram.runs.config import GIVEN, ModelConfig
 from ram.storage.atomic import writing
 
 _SCHEMA = "ram-checkpoint/1"
@@ -47,6 +49,8 @@ class NetSpec:
         In the order of the outputs; mean and scale of the training part.
     parameters
         Name and unit of each design parameter at the linear unit.
+    trunk
+        The backbone of a net that was adapted, where the model's section says that it is given.
     """
 
     model: ModelConfig
@@ -55,6 +59,7 @@ class NetSpec:
     symmetries: tuple[str, ...]
     targets: tuple[TargetScaling, ...]
     parameters: Mapping[str, str]
+    trunk: Recipe | None = None
 
     def build(
         self,
@@ -72,20 +77,12 @@ class NetSpec:
         ConfigError, ModelError
             Where the model's section does not fit the inputs.
         """
-        space, ndim = [axis.size for axis in self.axes], len(self.axes)
+        space = [axis.size for axis in self.axes]
         coordinates = coordinate_channels(self.model.coordinates, self.axes)
         group = symmetry_group(self.symmetries, space=space) if self.model.symmetry_average else ()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(seed, "weights") % 2**63)
-            backbone = build_backbone(
-                self.model.backbone,
-                ndim=ndim,
-                channels=len(self.channels) + len(self.model.coordinates),
-                widths=self.model.widths,
-                depth=self.model.depth,
-                kernel=self.model.kernel,
-                norm=self.model.norm,
-            )
+            backbone = self._backbone()
             backbone.check_size(space)
             return Regressor(
                 backbone,
@@ -97,7 +94,40 @@ class NetSpec:
                 parameter_scale=parameter_scale or [1.0] * len(self.parameters),
                 coordinates=coordinates,
                 symmetries=group,
+                dense=self._dense(backbone, space),
             )
+
+    def _backbone(self) -> Backbone:
+        if self.model.backbone == GIVEN:
+            return Trunk(self._given())
+        return build_backbone(
+            self.model.backbone,
+            ndim=len(self.axes),
+            channels=len(self.channels) + len(self.model.coordinates),
+            widths=self.model.widths,
+            depth=self.model.depth,
+            kernel=self.model.kernel,
+            norm=self.model.norm,
+        )
+
+    def _given(self) -> Recipe:
+        if self.trunk is None:
+            step = "Start it from Python: ram.train(config, net=ram.adapt(net, data=..., targets=...))"
+            raise ConfigError(
+                explained(where="model.backbone", what="a backbone that is given", allowed="handed over with the config",
+                          got="a config alone", next_step=step)
+            )  # fmt: skip
+        return self.trunk
+
+    def _dense(self, backbone: Backbone, space: list[int]) -> DenseLayers | None:
+        """Return the dense layers of the model's section, for feature maps of inputs of this size."""
+        if self.model.head == "gap":
+            return None
+        with torch.no_grad():
+            channels = len(self.channels) + len(self.model.coordinates)
+            values = backbone.eval()(torch.zeros(1, channels, *space)).numel()
+        backbone.train()
+        return DenseLayers(values, self.model.dense)
 
     def as_dict(self) -> dict[str, Any]:
         """Return all but the axes' cells and the targets' scaling, which are kept as tensors."""
@@ -108,6 +138,7 @@ class NetSpec:
             "symmetries": list(self.symmetries),
             "targets": [{"name": t.name, "unit": t.unit, "log": t.log} for t in self.targets],
             "parameters": [list(pair) for pair in self.parameters.items()],
+            **({} if self.trunk is None else {"trunk": self.trunk}),
         }
 
 
@@ -144,11 +175,25 @@ def load_net(path: Path) -> tuple[Regressor, NetSpec]:
             )
         )
     spec = _spec(content["spec"], tensors)
-    regressor = spec.build()
+    regressor = _built(spec, path)
     state = {name.removeprefix("net."): value for name, value in tensors.items() if name.startswith("net.")}
     regressor.to(state["head.weight"].dtype)
     regressor.load_state_dict(state)
     return regressor.eval(), spec
+
+
+def _built(spec: NetSpec, path: Path) -> Regressor:
+    """Return the net of a checkpoint; what a recipe holds that no `Trunk` can be is a fault of the file."""
+    try:
+        return spec.build()
+    except (AttributeError, KeyError, ModelError, RuntimeError, TypeError, ValueError) as error:
+        if spec.trunk is None:
+            raise
+        step = "It was written by a newer version or changed: update ram, or restore it from a copy"
+        raise DataError(
+            explained(where=str(path), what="the backbone of a checkpoint", allowed="made of layers known to ram",
+                      got=f"'{error}'", next_step=step)
+        ) from None  # fmt: skip
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -191,6 +236,7 @@ def _spec(content: dict[str, Any], tensors: dict[str, Tensor]) -> NetSpec:
         symmetries=tuple(content["symmetries"]),
         targets=tuple(TargetScaling(**target) for target in content["targets"]),
         parameters=dict(content["parameters"]),
+        trunk=content.get("trunk"),
     )
 
 

@@ -22,6 +22,7 @@ from ram.data.units import convert
 from ram.errors import ConfigError, DataError, explained, nearest
 from ram.maps.explain import explain_regressor
 from ram.maps.methods import Method, method_called
+from ram.maps.nets import require_exact
 from ram.maps.regression_map import RegressionMap, load_maps, save_maps
 from ram.models.regressor import Regressor
 from ram.runs.answers import Answer, answer
@@ -106,6 +107,11 @@ class Run:
     def spec(self) -> NetSpec:
         """What the net was built for: channels, axes, targets."""
         return self._net[1]
+
+    @property
+    def method(self) -> str:
+        """The method of the maps that the run stores: exact RAM, or Grad-RAM for a net with a dense head."""
+        return "ram" if self.regressor.dense is None else "grad-ram"
 
     @property
     def units(self) -> dict[str, str]:
@@ -281,6 +287,8 @@ class Run:
             For an unknown target, reference, method, layer, channel or option.
         DataError
             Where `data` do not fit the net.
+        ModelError
+            Where the net has dense layers behind its feature maps and an exact map is asked for.
         """
         names = [target] if isinstance(target, str) else list(target or self.units)
         for name in names:
@@ -288,7 +296,10 @@ class Run:
                 raise ConfigError(no_choice(str(self.path), "a target", name, self.units))
         wish = Wish(method, layer, channel, regions, options, resolution, seed)
         known, whole = method_called(method), wish.regions_for(data)
-        against, parameters, called = self._reference(reference, data, known, resolution)
+        if method == "ram":
+            require_exact(self.regressor)
+        own = method == self.method and layer is None and resolution == 1  # what references.h5 has maps of
+        against, parameters, called = self._reference(reference, data, known, own=own)
         maps = explain_regressor(
             self.regressor,
             self._inputs(data),
@@ -327,8 +338,9 @@ class Run:
 
         def explain(x: np.ndarray, parameters: np.ndarray) -> dict[str, RegressionMap]:
             return explain_regressor(
-                self.regressor, x, parameters=parameters, input_axes=self.spec.axes, batch_size=_BATCH
-            )
+                self.regressor, x, parameters=parameters, method=self.method, input_axes=self.spec.axes,
+                batch_size=_BATCH,
+            )  # fmt: skip
 
         slices = (train[rows] for rows in _batches(len(train)))
         batches = ((self._inputs(part), part.parameter_array(self._parameter_names)) for part in slices)
@@ -347,7 +359,7 @@ class Run:
         return np.asarray(total / len(train), dtype=np.float32)
 
     def _reference(
-        self, reference: Reference | None, data: Dataset, method: Method, resolution: int
+        self, reference: Reference | None, data: Dataset, method: Method, *, own: bool
     ) -> tuple[dict[str, RegressionMap] | np.ndarray | None, np.ndarray | None, str]:
         """Return maps by target or an input, the design parameters of an input, and what to call it."""
         if isinstance(reference, Sample):
@@ -356,12 +368,11 @@ class Run:
             return x, np.array(parameters), reference.id
         if reference is not None and not isinstance(reference, str):
             return np.asarray(reference, dtype=np.float32), None, "an input"
-        kept = method.name == "ram" and resolution == 1  # what references.h5 has maps of
-        word = reference or (MEAN_MAP if kept else default_reference(method))
-        require_reference(word, kept=kept, where=str(self.path))
+        word = reference or (MEAN_MAP if own else default_reference(method))
+        require_reference(word, kept=own, where=str(self.path))
         if word == "baseline":
             return None, None, "" if method.kind == "input" else word
-        if kept:
+        if own:
             return self.reference_maps(word), None, word
         return self.mean_input(), None, word
 

@@ -28,7 +28,8 @@ def optimizers(regressor: Regressor, config: TrainingConfig) -> list[torch.optim
     """
     if config.optimizer == "adamw":
         return [_adamw(regressor.parameters(), config)]
-    kernels = [weight for weight in regressor.backbone.parameters() if weight.ndim > 1]
+    hidden = () if regressor.dense is None else regressor.dense.parameters()
+    kernels = [weight for weight in (*regressor.backbone.parameters(), *hidden) if weight.ndim > 1]
     known = {id(weight) for weight in kernels}
     rest = [weight for weight in regressor.parameters() if id(weight) not in known]
     muon = Muon(kernels, lr=config.learning_rate, weight_decay=config.weight_decay)

@@ -196,7 +196,7 @@ def _finish(prepared: Prepared, folder: Path, times: dict[str, float]) -> None:
     write_results(run, prepared.data)
     explain = prepared.experiment.explain
     shown = shown_samples(prepared.data.subset("test", split=prepared.experiment.data.split), explain.samples)
-    save_maps(folder / "maps.h5", run.explain(shown, reference=explain.reference))
+    save_maps(folder / "maps.h5", run.explain(shown, reference=explain.reference, method=run.method))
     write_json(folder / "times.json", {**times, "evaluation_s": round(time.time() - started, 1)})
     write_manifest(folder)
 

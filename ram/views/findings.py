@@ -103,7 +103,7 @@ def explained(run: Run, data: Dataset, targets: Sequence[str], *, with_truth: bo
     """Return targets explained for the samples of `data`; with truth, some of the samples may lack it."""
     design = data.reference_design() if with_truth else None
     reference = "train-mean" if not with_truth else "train-mean-design" if design is None else design
-    maps = run.explain(data, target=targets, reference=reference)
+    maps = run.explain(data, target=targets, reference=reference, method=run.method)
     return {name: _explained(run, data, maps[name], with_truth=with_truth) for name in targets}
 
 

@@ -31,6 +31,11 @@ _HOW_TO_READ = (
     "How to read it: the net says {line}. Its map shows where that difference comes from: red cells raise "
     "{target}, blue cells lower it, and all cells together are the number over the map."
 )
+_FIRST_ORDER = (
+    "These maps are {method}, {grade}: the net ends in flatten and dense layers ({layers}), behind which nobody can "
+    "say where a value came from. On average a map and its baseline miss the prediction by {residual}, against a "
+    "difference from the {reference} of {size}. ram adapt makes a net of it whose maps miss nothing."
+)
 _ONE_SCALE = (
     "Each map shows what every cell adds to {target}, in {label}. Red raises it, blue lowers it; one colour scale for "
     "all, and the cells of a map add up to the number over it."
@@ -58,12 +63,24 @@ _RANKS = (
 def hero(story: Story) -> Content:
     """Return the one sample by which a reader learns to read a map."""
     card = _card(story, story.hero)
-    words = [_HOW_TO_READ.format(line=card["equation"], target=story.first)]
+    words = [_HOW_TO_READ.format(line=card["equation"], target=story.first), _first_order(story)]
     if story.shown.truth is not None:
         words.append("Beside it is what physics says of the same sample, cell by cell, in the same colours.")
         words.append(_reference_words(story))
     words.append(card["words"])
-    return {**card, "title": f"One sample of the test part, {card['title']}", "words": " ".join(words)}
+    return {**card, "title": f"One sample of the test part, {card['title']}", "words": " ".join(filter(None, words))}
+
+
+def _first_order(story: Story) -> str:
+    """Say by how much maps miss the predictions, where they are not exact."""
+    maps, writer, dense = story.shown.maps, story.writers[story.first], story.run.regressor.dense
+    if dense is None or maps.log:
+        return ""
+    missed, size = (float(np.abs(one).mean()) for one in (maps.residual, maps.prediction - maps.baseline))
+    return _FIRST_ORDER.format(
+        method=maps.method, grade=maps.grade, layers=", ".join(map(str, story.run.spec.model.dense)),
+        residual=writer.value(missed), size=writer.value(size), reference=story.shown.reference_words,
+    )  # fmt: skip
 
 
 def gallery(story: Story) -> Content:

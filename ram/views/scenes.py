@@ -35,8 +35,8 @@ def share(maps: RegressionMap, contribution: float, *, writer: Writer) -> str:
 
 
 def _total(maps: RegressionMap, position: int, writer: Writer) -> str:
-    """Return what the cells carry together, the number in the line of `equation` where no parameter has a share."""
-    if maps.log or maps.parameter_names:
+    """Return what the cells carry together: of exact maps without parameters the number in the line of `equation`."""
+    if maps.log or maps.parameter_names or maps.grade != "exact":
         return share(maps, maps.contributions[position].sum(), writer=writer)
     return writer.signed(writer.rounded(maps.prediction[position]) - writer.rounded(maps.baseline[position]))
 
