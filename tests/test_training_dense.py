@@ -92,7 +92,7 @@ def test_its_report_says_by_how_much_the_maps_miss(run):
     data = run.data()
     shown = data[np.isin(data.ids, run.maps()["umbrella"].ids)]
     one = run.explain(shown, target="umbrella", method="grad-ram", reference=data.reference_design())
-    said = re.search(r"miss the prediction by ([\d.]+) Hz", text)
+    said = re.search(r"miss the prediction by ([\d.]+)\sHz", text)
     np.testing.assert_allclose(float(said[1]), np.abs(one.residual).mean(), rtol=0.05)  # written with few digits
 
 
