@@ -260,6 +260,39 @@ def test_a_file_ten_times_the_budget_is_streamed_within_it(
     assert total == pytest.approx(float(data.x().sum(dtype=np.float64)), rel=1e-9)
 
 
+@pytest.mark.parametrize("stored", [{}, {"block_rows": 7}, {"dtype": "int16", "scale": 0.001}], ids=str)
+def test_rows_are_the_same_whatever_part_of_the_file_may_stay_in_memory(
+    tmp_path: Path, stored: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path / "d.h5", **stored)
+    data, wanted = open_dataset(path), open_dataset(path).x()
+    monkeypatch.setattr("ram.data.inputs._most_cached", lambda: 0)  # as of a file that is larger than memory
+    draw = np.random.default_rng(0)
+    for share in (0.0, 0.01, 0.5, 0.99, 1.0, 2.0):
+        data.keep(int(share * path.stat().st_size))
+        for rows in (np.arange(COUNT), draw.permutation(COUNT), draw.integers(-COUNT, COUNT, 40), np.arange(0)):
+            np.testing.assert_array_equal(data.x(rows), wanted[rows])
+        turned = np.empty((COUNT, *SPACE, 2), np.float32)
+        data.x(out=np.moveaxis(turned, -1, 1))
+        np.testing.assert_array_equal(np.moveaxis(turned, -1, 1), wanted)
+
+
+@pytest.mark.parametrize("kept_rows", [0, 20, 60], ids=["read", "read and mapped", "mapped"])
+@pytest.mark.parametrize("row", [0, 19, 20, 59])
+def test_damage_is_found_whether_a_row_is_mapped_or_read(tmp_path: Path, kept_rows: int, row: int) -> None:
+    path = written(tmp_path / "d.h5")
+    content = bytearray(path.read_bytes())
+    begin = open_dataset(path)._source.head.inputs_begin  # type: ignore[attr-defined]
+    content[begin + row * ROW_BYTES + 13] ^= 4
+    path.write_bytes(content)
+    data = open_dataset(path)
+    data.keep(kept_rows * ROW_BYTES)
+    assert data[np.arange(COUNT) != row].x().shape[0] == COUNT - 1
+    for _ in range(2):  # not only when it is first touched
+        with pytest.raises(DataError, match=rf"d\.h5:/inputs row {row}: the values must be those that were written"):
+            data.x()
+
+
 # Anyone's DataLoader
 
 

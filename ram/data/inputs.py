@@ -26,7 +26,7 @@ from ram.storage import hdf5
 Array = NDArray[Any]
 Rows = NDArray[np.int64]
 _KEPT_BYTES = 2**27
-_PIECE_BYTES = 2**21
+_PIECE_BYTES = 2**18
 
 
 class Inputs(ABC):
@@ -74,9 +74,10 @@ class Inputs(ABC):
 
 
 class MappedInputs(Inputs):
-    """Inputs that are not compressed: mapped into memory where all of them may stay there, else read row by row.
+    """Inputs that are not compressed: mapped into memory as far as they may stay there, read row by row beyond.
 
-    Linux maps up to 2 MiB around each page that is touched: rows in any order fill the memory with the whole file.
+    Linux maps up to 2 MiB around each page that is touched: rows in any order would fill the memory with the whole
+    file, and letting go of pages costs more than reading does. So the first rows of the file alone are mapped.
 
     Parameters
     ----------
@@ -90,39 +91,52 @@ class MappedInputs(Inputs):
         self._file = path.open("rb", buffering=0)
         weakref.finalize(self, self._file.close)
         self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._advised = hasattr(os, "posix_fadvise") and layout.end > _most_cached()
         self._check_whole()
 
     def take(self, rows: Rows, out: Array) -> None:
         """Write the stored numbers of `rows` into `out`."""
         self._check_whole()
+        values = out if out.flags.c_contiguous else np.empty(out.shape, dtype=self.dtype)
         if self._layout.whole and self.row_bytes * self.shape[0] <= self.kept_bytes:
-            self._take_mapped(rows, out)
-        elif out.flags.c_contiguous:
-            self._read(rows, out)
+            self._take_mapped(rows, values)
         else:
-            values = np.empty(out.shape, dtype=self.dtype)
             self._read(rows, values)
+        if values is not out:
             out[...] = values
 
     def _take_mapped(self, rows: Rows, out: Array) -> None:
         begin, end = int(self._layout.begins[0]), self._layout.end
         memory = np.frombuffer(self._map, np.uint8)[begin:end].view(self.dtype).reshape(self.shape)
-        # Rows that are new are verified a few at a time, so that they are copied while the processor has them at hand.
+        # Rows that are new are copied a few at a time, and verified while the processor has them at hand.
         step = max(1, rows.size if self._verified[rows].all() else _PIECE_BYTES // self.row_bytes)
         for first in range(0, rows.size, step):
-            some = rows[first : first + step]
-            self.verify(some, memoryview(self._map)[begin:end], some)
-            np.take(memory, some, axis=0, out=out[first : first + step], mode="clip")  # in bounds; "raise" copies twice
+            some, copied = rows[first : first + step], out[first : first + step]
+            np.take(memory, some, axis=0, out=copied, mode="clip")  # in bounds; "raise" copies twice
+            self.verify(some, copied.reshape(-1).view(np.uint8).data, np.arange(some.size))
 
     def _read(self, rows: Rows, out: Array) -> None:
-        size, digest, content = self.row_bytes, xxhash.xxh3_64_intdigest, out.reshape(-1).view(np.uint8).data
-        offsets, new = self._layout.offsets(rows).tolist(), (~self._verified[rows]).tolist()
-        for number, (offset, is_new) in enumerate(zip(offsets, new, strict=True)):
-            row = content[number * size : (number + 1) * size]
-            self._read_at(offset, row)
-            if is_new and digest(row) != self._digests[rows[number]]:
+        size, digest, wanted = self.row_bytes, xxhash.xxh3_64_intdigest, self._digests[rows]
+        content, memory = out.reshape(-1).view(np.uint8).data, memoryview(self._map)
+        offsets, new = self._layout.offsets(rows), (~self._verified[rows]).tolist()
+        near = offsets + size <= self._layout.begin + self.kept_bytes
+        self._announce(offsets[~near])
+        # A row costs microseconds: what can be done for all of them at once is.
+        places = zip(range(0, size * rows.size, size), offsets.tolist(), near.tolist(), strict=True)
+        for number, (begin, offset, is_near) in enumerate(places):
+            if is_near:
+                content[begin : begin + size] = memory[offset : offset + size]
+            else:
+                self._read_at(offset, content[begin : begin + size])
+            if new[number] and digest(content[begin : begin + size]) != wanted[number]:
                 raise damaged(self.path, f"inputs row {rows[number]}")
         self._verified[rows] = True
+
+    def _announce(self, offsets: NDArray[np.int64]) -> None:
+        """Have the disk fetch rows side by side, where the system cannot have the file in memory."""
+        if self._advised:
+            for offset in offsets.tolist():
+                os.posix_fadvise(self._file.fileno(), offset, self.row_bytes, os.POSIX_FADV_WILLNEED)
 
     def _read_at(self, offset: int, row: memoryview) -> None:
         if not hasattr(os, "preadv"):  # Windows
@@ -222,6 +236,11 @@ class ChunkedInputs(Inputs):
         if mask:
             raise ValueError("a chunk that some filter left out")
         return content  # type: ignore[no-any-return]  # h5py has no types
+
+
+def _most_cached() -> int:
+    """Return how much of a file the system can keep in memory, at most."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**63
 
 
 def _inflate(content: bytes, out: Array) -> None:

@@ -64,6 +64,11 @@ class Layout:
         """Whether all samples lie in one piece."""
         return self.begins.size == 1
 
+    @property
+    def begin(self) -> int:
+        """Byte where the first sample in the file begins."""
+        return int(self.begins.min(initial=self.end))
+
     def offsets(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the byte in the file where each of some rows begins."""
         return self.begins[rows // self.rows] + rows % self.rows * self.row_bytes
