@@ -12,6 +12,7 @@ __all__ = [
     "ModelError",
     "RamError",
     "SolverError",
+    "Stopped",
     "TrainingError",
     "explained",
     "nearest",
@@ -43,6 +44,16 @@ class SolverError(RamError):
 
 class TrainingError(RamError):
     """A training went wrong on the way (a loss that is not finite); the last good checkpoint is kept."""
+
+
+class Stopped(KeyboardInterrupt, SystemExit):
+    """Work was stopped by a signal, and what is needed to go on with it is kept.
+
+    It is an interrupt to whoever waits for one (Jupyter, ``except KeyboardInterrupt``); where nobody does, the process
+    ends with exit code 75, "try again later" (EX_TEMPFAIL in sysexits.h).
+    """
+
+    code = 75
 
 
 def explained(*, where: str, what: str, allowed: str, got: object, next_step: str = "") -> str:

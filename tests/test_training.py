@@ -29,7 +29,7 @@ def test_the_same_config_gives_the_same_bytes(disc_folder, disc_run, tmp_path):
     torch.manual_seed(99)  # the global state must not matter
     again = train(disc_folder / "discs.toml", output=disc_folder / f"again-{tmp_path.name}", progress=False).path
     first, second = digests(disc_run), digests(again)
-    assert len(first) == 11
+    assert len(first) == 12
     assert first == second
 
 
@@ -149,7 +149,9 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_names_samples(disc_folder, 
         return real(predicted, wanted, weights=weights, kind=kind) * (float("nan") if len(seen) == 5 else 1.0)
 
     monkeypatch.setattr(loop, "_loss", poisoned)
-    with pytest.raises(TrainingError, match=r"epoch 2, samples d0.*: loss and gradient must be finite. Got loss nan"):
+    with pytest.raises(
+        TrainingError, match=r"epoch 2, batch 2, samples d0.*: loss and gradient must be finite. Got loss nan"
+    ):
         train(disc_folder / "discs.toml", output=tmp_path / "run", overrides=["training.batch_size=6"])
     assert len(seen) == 5
     assert (tmp_path / "run" / "checkpoint.safetensors").is_file()  # of epoch 1

@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises
     ------
     SystemExit
-        Always: 0 done, 1 the work failed, 2 the request was wrong.
+        Always: 0 done, 1 the work failed, 2 the request was wrong, 75 stopped by a signal and ready to go on.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     # People append --debug to the command that has just failed, so it is taken from any place.

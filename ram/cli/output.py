@@ -11,6 +11,7 @@ __all__ = [
     "say_as_it_is",
     "say_json",
     "say_table",
+    "stoppable",
     "terminal_width",
 ]
 
@@ -28,7 +29,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from ram.errors import RamError, SolverError, TrainingError
+from ram.errors import RamError, SolverError, Stopped, TrainingError
 
 # A pipe has no width; a table must not lose its columns there.
 _WIDTH_OF_A_FILE = 240
@@ -86,6 +87,16 @@ def bar(words: str, *, total: int) -> Iterator[Callable[[int], None]]:
     with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task(words, total=total)
         yield lambda parts: progress.advance(task, parts)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Say in one paragraph how to go on with work that a signal has stopped, and leave with its exit code."""
+    try:
+        yield
+    except Stopped as stop:
+        _console(to_errors=True).print(str(stop), soft_wrap=True)
+        raise typer.Exit(stop.code) from None
 
 
 def as_csv(rows: Sequence[Mapping[str, object]]) -> str:

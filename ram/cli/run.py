@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ram.cli.explain import explain, methods
-from ram.cli.output import AsJson, as_csv, bar, say, say_json, say_table
+from ram.cli.output import AsJson, as_csv, bar, say, say_json, say_table, stoppable
 from ram.cli.trust import verify
 from ram.errors import ConfigError, explained
 
@@ -36,21 +36,28 @@ def add_to(app: typer.Typer) -> None:
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="An experiment: a TOML file.")],
+    config: Annotated[Path, typer.Argument(help="An experiment: a TOML file; with --resume also a run's folder.")],
     *,
     data: Annotated[Path | None, typer.Option(metavar="FILE", help="In place of the experiment's.")] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="The run's; a new one in runs if not said.")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in the folder, or start it: ram train --resume RUN.")
+    ] = False,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the experiment. May be repeated.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a regressor as the experiment CONFIG says, and keep the run in a folder."""
+    """Train a regressor as the experiment CONFIG says, and keep the run in a folder.
+
+    Ctrl-C, SIGTERM and SIGUSR1 end it after the step under way with exit code 75; --resume goes on to the same bits.
+    """
     import ram
 
-    run = ram.train(config, data=data, output=output, overrides=tuple(changes or ()))
+    with stoppable():
+        run = ram.train(config, data=data, output=output, overrides=tuple(changes or ()), resume=resume)
     if as_json:
         say_json({"run": str(run.path), "metrics": run.metrics})
         return

@@ -37,6 +37,9 @@ GIVEN = "given"
 Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], AsTuple, Field(min_length=1)]
 Positive = Annotated[int, Field(ge=1)]
 
+# Keys that change no bit of a result.
+_INDIFFERENT = {"data": ("file", "memory_budget"), "training": ("workers", "worker_start", "checkpoint_minutes")}
+
 
 def _a_size(text: object) -> object:
     try:
@@ -136,6 +139,13 @@ class TrainingConfig(Section):
         default="32-true", description="Of the net's numbers: float32, mixed with bfloat16, or float64"
     )
     channels_last: bool = Field(default=True, description="Memory layout of 2D and 3D inputs: faster on CPUs")
+    workers: int = Field(
+        default=0, ge=0, description="Processes that read batches ahead where inputs are not kept in memory; 0: a thread"
+    )
+    worker_start: Literal["spawn", "fork"] = Field(default="spawn", description="How these processes are started")
+    checkpoint_minutes: float = Field(
+        default=10.0, gt=0, description="Wall-clock time between checkpoints within an epoch; one ends each epoch"
+    )
 
 
 class ExplainConfig(Section):
@@ -176,6 +186,20 @@ class Experiment(Section):
     training: TrainingConfig = Field(default_factory=TrainingConfig, description="How the weights are found")
     explain: ExplainConfig = Field(default_factory=ExplainConfig, description="Which maps a run stores")
     trust: TrustConfig = Field(default_factory=TrustConfig, description="How far its numbers may be trusted")
+
+    def decisive(self) -> dict[str, Any]:
+        """Return what results depend on: all but where the data lie, how they are read, and when the state is kept.
+
+        >>> words = {"name": "a", "data": {"file": "a.h5", "targets": ["depth"]}}
+        >>> one = load_experiment(words, overrides=["training.workers=2"])
+        >>> one.decisive() == load_experiment(words).decisive()
+        True
+        """
+        content = self.model_dump(mode="json")
+        for section, keys in _INDIFFERENT.items():
+            for key in keys:
+                content[section].pop(key, None)
+        return content
 
 
 def load_experiment(

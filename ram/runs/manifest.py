@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from ram.errors import DataError, explained
+from ram.runs.lock import LOCK
 from ram.storage.atomic import write_bytes
 
 NAME = "manifest.json"
 _SCHEMA = "ram-run/1"
-_LOCK = ".lock"  # there while a process is at work in the folder
 _NEXT = "'ram verify' says what changed; restore the folder from a copy, or train again"
 
 
@@ -48,7 +48,7 @@ class Problem:
 
 def write_manifest(folder: Path) -> None:
     """Write manifest.json for all files that are in the folder now, its lock left out; the last file of a run."""
-    names = [name for name, kind in _listed(folder) if kind == "file" and name != _LOCK]
+    names = [name for name, kind in _listed(folder) if kind == "file" and name != LOCK]
     _write(folder, {name: _digest(folder / name) for name in names})
 
 

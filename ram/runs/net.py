@@ -4,16 +4,12 @@ from __future__ import annotations
 
 __all__ = ["NetSpec", "load_net", "save_net"]
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import xxhash
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ram.axes import Axis
@@ -26,7 +22,7 @@ from ram.models.symmetry import symmetry_group
 from ram.models.trunk import Recipe, Trunk
 from ram.randomness import seed_of
 from ram.runs.config import GIVEN, ModelConfig
-from ram.storage.atomic import writing
+from ram.storage.tensors import read_tensors, write_tensors
 
 _SCHEMA = "ram-checkpoint/1"
 
@@ -144,15 +140,11 @@ class NetSpec:
 
 def save_net(path: Path, regressor: Regressor, spec: NetSpec, *, epoch: int) -> None:
     """Write weights, buffers and `spec` as one safetensors file, atomically."""
-    tensors = {f"net.{name}": value.detach().cpu().contiguous() for name, value in regressor.state_dict().items()}
+    tensors = {f"net.{name}": value for name, value in regressor.state_dict().items()}
     for number, axis in enumerate(spec.axes):
         tensors[f"axes.{number}.centres"] = torch.tensor(axis.centres)
         tensors[f"axes.{number}.edges"] = torch.tensor(axis.edges)
-    content: dict[str, Any] = {"schema": _SCHEMA, "epoch": epoch, "spec": spec.as_dict()}
-    content["digest"] = _digest(tensors, content)
-    # One key: safetensors orders several differently from process to process.
-    with writing(path) as temporary:
-        save_file(tensors, temporary, metadata={"ram": json.dumps(content, sort_keys=True)})
+    write_tensors(path, tensors, {"epoch": epoch, "spec": spec.as_dict()}, schema=_SCHEMA)
 
 
 def load_net(path: Path) -> tuple[Regressor, NetSpec]:
@@ -163,17 +155,7 @@ def load_net(path: Path) -> tuple[Regressor, NetSpec]:
     DataError
         Where the file is missing, is not a checkpoint of this package, or any byte of it has changed.
     """
-    tensors, content = _read(path)
-    if content.pop("digest", "") != _digest(tensors, content):
-        raise DataError(
-            explained(
-                where=str(path),
-                what="the weights",
-                allowed="those that were written",
-                got="other bytes",
-                next_step="The file is damaged: restore it from a copy, or train again",
-            )
-        )
+    tensors, content = read_tensors(path, schema=_SCHEMA)
     spec = _spec(content["spec"], tensors)
     regressor = _built(spec, path)
     state = {name.removeprefix("net."): value for name, value in tensors.items() if name.startswith("net.")}
@@ -196,28 +178,6 @@ def _built(spec: NetSpec, path: Path) -> Regressor:
         ) from None  # fmt: skip
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            content = json.loads((file.metadata() or {}).get("ram", "{}"))
-            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise DataError(
-            explained(
-                where=str(path),
-                what="a checkpoint",
-                allowed=f"a readable {_SCHEMA} file",
-                got=f"'{error}'",
-                next_step="Restore it from a copy, or train again",
-            )
-        ) from None
-    if content.get("schema") != _SCHEMA:
-        raise DataError(
-            explained(where=str(path), what="a checkpoint", allowed=_SCHEMA, got=content.get("schema", "another file"))
-        )
-    return tensors, content
-
-
 def _spec(content: dict[str, Any], tensors: dict[str, Tensor]) -> NetSpec:
     axes = tuple(
         Axis(
@@ -238,12 +198,3 @@ def _spec(content: dict[str, Any], tensors: dict[str, Tensor]) -> NetSpec:
         parameters=dict(content["parameters"]),
         trunk=content.get("trunk"),
     )
-
-
-def _digest(tensors: Mapping[str, Tensor], content: Mapping[str, Any]) -> str:
-    digest = xxhash.xxh3_128(json.dumps(content, sort_keys=True).encode())
-    for name in sorted(tensors):
-        value = tensors[name]
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["Run", "open_run"]
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -333,8 +333,8 @@ class Run:
         """Return a part of the run's data: train, choosing, calibration, validation or test; see `ram.runs.parts`."""
         return part_of(self.data(), self.config, name)
 
-    def store_references(self, train: Dataset) -> None:
-        """Compute and write what maps are held against, from the training part."""
+    def store_references(self, train: Dataset, *, progress: Callable[[int], None] | None = None) -> None:
+        """Compute and write what maps are held against, from the training part; `progress` counts samples."""
 
         def explain(x: np.ndarray, parameters: np.ndarray) -> dict[str, RegressionMap]:
             return explain_regressor(
@@ -342,9 +342,14 @@ class Run:
                 batch_size=_BATCH,
             )  # fmt: skip
 
-        slices = (train[rows] for rows in _batches(len(train)))
-        batches = ((self._inputs(part), part.parameter_array(self._parameter_names)) for part in slices)
-        save_maps(self.path / "references.h5", reference_maps(explain, batches))
+        def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            for rows in _batches(len(train)):
+                part = train[rows]
+                yield self._inputs(part), part.parameter_array(self._parameter_names)
+                if progress:
+                    progress(len(rows))
+
+        save_maps(self.path / "references.h5", reference_maps(explain, batches()))
 
     def mean_input(self) -> Float32[np.ndarray, "channel *space"]:
         """Return the mean input of the training part, in the units that the net was trained on.

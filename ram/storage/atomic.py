@@ -7,7 +7,15 @@ killed writer leaves under its hidden name is removed when the same file is writ
 
 from __future__ import annotations
 
-__all__ = ["write_bytes", "write_json", "write_text", "writing"]
+__all__ = [
+    "discard_leftovers",
+    "naming_disk_trouble",
+    "write_all",
+    "write_bytes",
+    "write_json",
+    "write_text",
+    "writing",
+]
 
 import contextlib
 import errno
@@ -24,6 +32,7 @@ from pathlib import Path
 
 from ram.errors import DataError, explained
 
+_MOST_AT_ONCE = 2**26
 _DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 
@@ -45,12 +54,12 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = target.with_name(f".{target.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.part")
     _sweep(target)
     try:
-        with _naming(target):
+        with naming_disk_trouble(target):
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             mode = temporary.stat().st_mode
-        with _naming(target, only=_DISK_TROUBLE):
+        with naming_disk_trouble(target, only=_DISK_TROUBLE):
             yield temporary
-        with _naming(target):
+        with naming_disk_trouble(target):
             temporary.chmod(mode)  # a writer that made the file anew may have kept others from reading it
             _flush(temporary)
             temporary.replace(target)
@@ -62,8 +71,28 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """Write `content` whole or not at all."""
-    with writing(path) as temporary:
-        temporary.write_bytes(content)
+    with writing(path) as temporary, naming_disk_trouble(Path(path).resolve()):
+        handle = os.open(temporary, os.O_WRONLY | getattr(os, "O_BINARY", 0))
+        try:
+            write_all(handle, content)
+        finally:
+            os.close(handle)
+
+
+def write_all(handle: int, content: bytes) -> None:
+    """Write all of `content` to an open file: a disk that fills up takes a part before it refuses the rest.
+
+    Raises
+    ------
+    OSError
+        The disk is full or broken.
+    """
+    rest = memoryview(content)
+    while rest:
+        written = os.write(handle, rest[:_MOST_AT_ONCE])
+        if written == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        rest = rest[written:]
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -74,6 +103,13 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_json(path: str | os.PathLike[str], content: object) -> None:
     """Write `content` as strict JSON (no NaN), indented by 2, keys in the order given, one newline at the end."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def discard_leftovers(folder: Path) -> None:
+    """Remove what writers of this module that were killed have left in `folder`; nobody may be writing there."""
+    for path in folder.glob(".*.part"):
+        with naming_disk_trouble(path):
+            path.unlink(missing_ok=True)
 
 
 def _sweep(target: Path) -> None:
@@ -123,8 +159,8 @@ def _flush(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _naming(target: Path, *, only: set[int] | None = None) -> Iterator[None]:
-    """Turn an OSError of the disk into a DataError that names the file and the room left."""
+def naming_disk_trouble(target: Path, *, only: set[int] | None = None) -> Iterator[None]:
+    """Turn an OSError of the disk (`only` those errors) into a DataError that names the file and the room left."""
     try:
         yield
     except OSError as error:

@@ -1,6 +1,7 @@
 """The training loop: every step in sight.
 
-Order and augmentation of samples are functions of (seed, epoch, sample), never of a state.
+Order and augmentation of samples are functions of (seed, epoch, sample), never of a state: what a step does depends on
+the weights, on what the optimizers remember, and on its number.
 """
 
 from __future__ import annotations
@@ -9,54 +10,24 @@ __all__ = ["Epoch", "Fit", "fit", "predict_standardised"]
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from ram.data.batches import Batch, Batches
-from ram.errors import TrainingError, explained
 from ram.models.regressor import Regressor
 from ram.models.symmetry import Symmetry, augment
 from ram.randomness import generator
 from ram.runs.config import TrainingConfig
-from ram.training.optimizers import optimizers
+from ram.training.checkpoints import Checkpoints
+from ram.training.course import Course, Epoch
+from ram.training.engine import Engine, State
 
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one pass over the training part gave.
-
-    Attributes
-    ----------
-    epoch
-        From 1.
-    learning_rate
-        Of the last step.
-    loss
-        Mean over the training part, standardised targets, augmented inputs.
-    validation
-        Mean absolute error of each target on the validation part, in its unit.
-    criterion
-        Root mean square of the standardised validation errors: what the best epoch is chosen by.
-    best
-        Whether this is the best epoch so far.
-    """
-
-    epoch: int
-    learning_rate: float
-    loss: float
-    validation: dict[str, float]
-    criterion: float
-    best: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the row of history.jsonl."""
-        return asdict(self)
+_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -74,9 +45,11 @@ class Fit:
     rows
         Shape (sample,): the training samples' rows in the file, what augmentation is a function of.
     on_epoch
-        Called after each epoch; saves the net when the epoch is the best so far.
+        Called after each epoch, before the state is kept; saves the net when the epoch is the best so far.
     on_step
         Called with the number of samples after each step.
+    checkpoints
+        Where the state is read from at the beginning and kept on the way; None: nowhere.
     """
 
     config: TrainingConfig
@@ -85,78 +58,82 @@ class Fit:
     rows: np.ndarray
     on_epoch: Callable[[Epoch], None]
     on_step: Callable[[int], None]
+    checkpoints: Checkpoints | None = None
 
 
 def fit(regressor: Regressor, train: Batches, validation: Batches, *, fit: Fit) -> None:
-    """Train `regressor` in place.
+    """Train `regressor` in place, from where the checkpoints stand.
 
     Raises
     ------
     TrainingError
         Where a loss or gradient is not finite; names the samples of the batch.
+    Stopped
+        Where a signal has asked for it; the state is kept.
     """
     config = fit.config
-    engine = _Engine.start(regressor, config, steps_per_epoch=math.ceil(len(train) / config.batch_size))
-    best, stale = math.inf, 0
-    for epoch in range(1, config.epochs + 1):
-        loss = _train_epoch(engine, train, fit, epoch)
-        errors, criterion = _validate(regressor, validation)
-        improved = criterion < best
-        best, stale = (criterion, 0) if improved else (best, stale + 1)
-        rate = float(engine.schedules[0].get_last_lr()[0])
-        fit.on_epoch(Epoch(epoch, rate, loss, errors, criterion, improved))
-        if config.patience and stale >= config.patience:
-            break
+    engine = Engine.start(regressor, config, steps_per_epoch=math.ceil(len(train) / config.batch_size))
+    course = _begin(engine, fit)
+    while not course.over(config):
+        pause = partial(_pause, engine, course, fit)
+        _train_epoch(engine, train, fit, course)
+        errors, criterion = _validate(regressor, validation, pause)
+        done = course.close(
+            learning_rate=engine.learning_rate, samples=len(train), validation=errors, criterion=criterion
+        )
+        fit.on_epoch(done)
+        if fit.checkpoints:
+            fit.checkpoints.write(_state(engine, course))
+        pause()
 
 
-@dataclass(frozen=True)
-class _Engine:
-    """Net, optimizer and schedule on their device."""
-
-    fabric: Fabric
-    net: Any
-    optimizers: tuple[Any, ...]
-    schedules: tuple[torch.optim.lr_scheduler.LambdaLR, ...]
-
-    @classmethod
-    def start(cls, regressor: Regressor, config: TrainingConfig, *, steps_per_epoch: int) -> _Engine:
-        fabric = Fabric(accelerator=config.device, devices=1, precision=config.precision)
-        movers = optimizers(regressor, config)
-        factor = _warmup_cosine(config, steps_per_epoch)
-        schedules = tuple(torch.optim.lr_scheduler.LambdaLR(mover, factor) for mover in movers)
-        net, *prepared = fabric.setup(regressor, *movers)
-        net.mark_forward_method("standardised_prediction")
-        return cls(fabric, net, tuple(prepared), schedules)
-
-    def step(self, loss: Tensor, *, clip: float) -> Tensor:
-        """Move the weights one step; returns the norm of the gradient."""
-        self.fabric.backward(loss)
-        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), clip)
-        for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
-            optimizer.step()
-            optimizer.zero_grad()
-            schedule.step()
-        return norm
+def _begin(engine: Engine, fit: Fit) -> Course:
+    """Return where the training stands, the engine brought there."""
+    kept = fit.checkpoints.read() if fit.checkpoints else None
+    device = engine.fabric.device
+    if kept is None:
+        return Course(loss_sum=torch.zeros((), dtype=torch.float64, device=device))
+    engine.restore(kept)
+    return Course.of(kept.content, kept.tensors["loss_sum"].to(device))
 
 
-def _train_epoch(engine: _Engine, train: Batches, fit: Fit, epoch: int) -> float:
-    """One pass over the training part; returns its mean loss."""
+def _state(engine: Engine, course: Course) -> State:
+    """Return all that the rest of the training depends on."""
+    state = engine.state()
+    return State({**state.tensors, "loss_sum": course.loss_sum}, {**state.content, **course.as_content()})
+
+
+def _pause(engine: Engine, course: Course, fit: Fit) -> None:
+    """Between two steps: keep the state where it is time, leave where that was asked for."""
+    if fit.checkpoints:
+        fit.checkpoints.pause(partial(_state, engine, course))
+
+
+def _train_epoch(engine: Engine, train: Batches, fit: Fit, course: Course) -> None:
+    """One pass over the training part, or what is left of it."""
     net, config = engine.net, fit.config
-    _train_mode(net, frozen_norms=epoch > config.epochs * (1 - config.frozen_norms))
-    total = torch.zeros((), dtype=torch.float64, device=engine.fabric.device)
-    order = train.order(seed=fit.seed, epoch=epoch)
-    choice = _augmentation(fit, epoch)
-    for batch in train.iterate(order, batch_size=config.batch_size):
+    _train_mode(net, frozen_norms=course.epoch > config.epochs * (1 - config.frozen_norms))
+    order = train.order(seed=fit.seed, epoch=course.epoch)
+    choice = _augmentation(fit, course.epoch)
+    for batch in train.iterate(order[course.step * config.batch_size :], batch_size=config.batch_size):
         x = augment(batch.x, fit.group, choice[batch.positions]) if fit.group else batch.x
         x, targets, parameters = engine.fabric.to_device((x, batch.targets, batch.parameters))
         predicted = net.standardised_prediction(x, parameters)
         weights = None if batch.weights is None else engine.fabric.to_device(batch.weights)
         loss = _loss(predicted, net.standardised_targets(targets), kind=config.loss, weights=weights)
-        norm = engine.step(loss, clip=config.gradient_clip)
-        _check_finite(loss, norm, batch, train, epoch)
-        total += loss.detach().double() * len(batch.positions)
+        where = partial(_where, batch, train, course.epoch, course.step + 1)
+        engine.step(loss, clip=config.gradient_clip, where=where)
+        course.count(loss, len(batch.positions))
         fit.on_step(len(batch.positions))
-    return float(total) / len(train)
+        _pause(engine, course, fit)
+    engine.finite.settle()
+
+
+def _where(batch: Batch, train: Batches, epoch: int, step: int) -> str:
+    """Say which step it is, for an error."""
+    ids = ", ".join(str(i) for i in train.data.ids[batch.positions[:_NAMED]])
+    more = f" and {len(batch.positions) - _NAMED} more" if len(batch.positions) > _NAMED else ""
+    return f"training, epoch {epoch}, batch {step}, samples {ids}{more}"
 
 
 def _train_mode(net: nn.Module, *, frozen_norms: bool) -> None:
@@ -198,25 +175,10 @@ def _loss(
     return values.sum() / known.sum().clamp(min=1)
 
 
-def _check_finite(loss: Tensor, norm: Tensor, batch: Batch, train: Batches, epoch: int) -> None:
-    if bool(torch.isfinite(loss)) and bool(torch.isfinite(norm)):
-        return
-    ids = ", ".join(str(i) for i in train.data.ids[batch.positions[:8]])
-    raise TrainingError(
-        explained(
-            where=f"training, epoch {epoch}, samples {ids} ...",
-            what="loss and gradient",
-            allowed="finite",
-            got=f"loss {float(loss.detach()):g}, gradient norm {float(norm):g}",
-            next_step="Lower training.learning_rate, or look at these samples with 'ram data info'",
-        )
-    )
-
-
-def _validate(regressor: Regressor, validation: Batches) -> tuple[dict[str, float], float]:
-    """Mean absolute error of each target in its unit, and the criterion."""
+def _validate(regressor: Regressor, validation: Batches, pause: Callable[[], None]) -> tuple[dict[str, float], float]:
+    """Mean absolute error of each target in its unit, and the criterion; `pause` is called after each batch."""
     with regressor.single_view():
-        standardised = predict_standardised(regressor, validation)
+        standardised = predict_standardised(regressor, validation, pause=pause)
     wanted = regressor.standardised_targets(validation.targets.to(standardised.device)).cpu()
     difference = regressor.destandardise(standardised).cpu() - validation.targets
     errors = difference.abs().nanmean(dim=0)
@@ -224,27 +186,15 @@ def _validate(regressor: Regressor, validation: Batches) -> tuple[dict[str, floa
     return {name: float(e) for name, e in zip(regressor.target_names, errors, strict=True)}, float(criterion)
 
 
-def predict_standardised(regressor: Regressor, batches: Batches, *, batch_size: int = 256) -> Tensor:
+def predict_standardised(
+    regressor: Regressor, batches: Batches, *, batch_size: int = 256, pause: Callable[[], None] = lambda: None
+) -> Tensor:
     """Return the standardised predictions for all samples, shape (sample, output), in evaluation mode."""
     regressor.eval()
     device = regressor.target_mean.device
-    with torch.no_grad():
-        return torch.cat(
-            [
-                regressor.standardised_prediction(batch.x.to(device), batch.parameters.to(device))
-                for batch in batches.iterate(np.arange(len(batches)), batch_size=batch_size)
-            ]
-        )
-
-
-def _warmup_cosine(config: TrainingConfig, steps_per_epoch: int) -> Callable[[int], float]:
-    """Linear rise, then a cosine to zero. Source: Loshchilov & Hutter 2017, arXiv:1608.03983."""
-    warmup = max(1, round(config.warmup_epochs * steps_per_epoch))
-    total = max(config.epochs * steps_per_epoch, warmup + 1)
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / (total - warmup))))
-
-    return factor
+    predicted = []
+    for batch in batches.iterate(np.arange(len(batches)), batch_size=batch_size):
+        with torch.no_grad():
+            predicted.append(regressor.standardised_prediction(batch.x.to(device), batch.parameters.to(device)))
+        pause()
+    return torch.cat(predicted)

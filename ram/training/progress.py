@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["TrainingProgress", "say_checked"]
+__all__ = ["TrainingProgress", "say_checked", "say_differences"]
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -22,6 +22,12 @@ def say_checked(findings: Sequence[Finding], *, samples: int) -> None:
     console.print(f"data check: {samples:,} samples, {many if findings else 'nothing found'}", soft_wrap=True)
     for finding in findings:
         console.print(f"Warning: {finding.text}", soft_wrap=True)
+
+
+def say_differences(differences: Sequence[str]) -> None:
+    """Say on standard error what is other than it was when the run was started."""
+    said = f"Warning: goes on elsewhere than it was started, so that the last bits may differ: {', '.join(differences)}"
+    Console(stderr=True, highlight=False, markup=False, emoji=False).print(said, soft_wrap=True)
 
 
 class TrainingProgress:

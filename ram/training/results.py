@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["calibrating_rows", "metrics", "trust_summary", "write_judged", "write_results"]
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,13 @@ PARTS = ("train", "validation", "test")
 Figures = dict[str, str | int | float | None]
 
 
-def write_results(run: Run, data: Dataset) -> None:
+def write_results(run: Run, data: Dataset, *, progress: Callable[[int], None] | None = None) -> None:
     """Calibrate the run, predict every sample that has a part, and measure; one pass of the net over the data.
 
-    Written into the run's folder: calibration.h5, predictions.h5, metrics.json, trust.json.
+    Written into the run's folder: calibration.h5, predictions.h5, metrics.json, trust.json. `progress` counts samples.
     """
     parts = {name: part_of(data, run.config, name) for name in PARTS}
-    answers = {name: run.answer(part) for name, part in parts.items()}
+    answers = {name: run.answer(part, progress=progress) for name, part in parts.items()}
     surroundings = Surroundings.of(answers["train"].features)
     rows = calibrating_rows(data, parts["validation"], run.config)
     held_out, found = parts["validation"][rows], answers["validation"]

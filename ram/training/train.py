@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import tomli_w
 import torch
 
 from ram.data.dataset import Dataset
-from ram.errors import ConfigError, explained
+from ram.errors import ConfigError, DataError, explained
 from ram.maps.regression_map import save_maps
 from ram.randomness import seed_of
 from ram.runs.config import Experiment, load_experiment
@@ -26,10 +26,13 @@ from ram.runs.net import save_net
 from ram.runs.provenance import provenance
 from ram.runs.run import Run, open_run
 from ram.storage.atomic import write_json, write_text
+from ram.training.checkpoints import Checkpoints
 from ram.training.loop import Epoch, Fit, fit
 from ram.training.prepare import Prepared, prepare
-from ram.training.progress import TrainingProgress, say_checked
+from ram.training.progress import TrainingProgress, say_checked, say_differences
 from ram.training.results import write_results
+from ram.training.resuming import fingerprint, is_finished, require_run, run_folder, settle_provenance
+from ram.training.stopping import Stop, stopping
 
 
 def train(
@@ -38,20 +41,27 @@ def train(
     data: str | Path | Dataset | None = None,
     output: str | Path | None = None,
     overrides: Sequence[str] = (),
+    resume: bool = False,
     progress: bool | None = None,
 ) -> Run:
     """Train the net of an experiment and return its run.
 
+    SIGINT, SIGTERM and SIGUSR1 end the training after the step under way, its state kept in the run's folder; a second
+    signal does what it did before.
+
     Parameters
     ----------
     config
-        A TOML file, or what stands in one.
+        A TOML file, or what stands in one; with `resume` also the folder of a run.
     data
         Another data file than the config's.
     output
         The run's folder, which must not exist; ``runs/<name>-<digest>`` where it is not given.
     overrides
         Such as ``"training.epochs=50"``.
+    resume
+        Go on with the run where its folder exists, start it where it does not, return it where it is finished. The
+        outcome has the same bytes as if the run had never been stopped.
     progress
         Show progress; None: on a terminal only. Where it is False, nothing is said of the data check either; what
         it found is in the run's checks.json.
@@ -59,24 +69,66 @@ def train(
     Raises
     ------
     ConfigError, DataError, ModelError
-        Before anything is written, where config, data and net do not fit each other.
+        Before anything is written, where config, data and net do not fit each other, or a run that is gone on with.
     TrainingError
-        Where a loss is not finite; the best checkpoint so far stays in the folder.
+        Where a loss is not finite; the best checkpoint so far and the state of the last epoch stay in the folder.
+    Stopped
+        By a signal; a KeyboardInterrupt that says how to go on.
     """
-    experiment = load_experiment(config, overrides=overrides)
-    if output is not None and Path(output).exists():
-        raise ConfigError(_is_there(Path(output)))  # before the data are checked, which may take minutes
-    with _repeatable(experiment.training.threads):
-        prepared = prepare(experiment, data=data)
+    experiment, wish = _asked(config, output, overrides, resume=resume)
+    with stopping() as stop, _repeatable(experiment.training.threads), ExitStack() as held:
+        folder = None
+        if wish is not None and (resume or wish.exists()):  # at once: the data check may take minutes
+            folder = held.enter_context(run_folder(wish, experiment, resume=resume))
+            if is_finished(folder):
+                return open_run(folder)
+        with stop.at_once():
+            prepared = prepare(experiment, data=data)
         if progress is not False:
             say_checked(prepared.findings, samples=len(prepared.data))
-        folder = _create(output, prepared)
-        write_text(folder / "config.toml", _complete_config(prepared, folder))
-        write_json(folder / "provenance.json", _provenance(prepared))
-        write_json(folder / "checks.json", _findings(prepared))
-        times = _fit(prepared, folder, progress=progress)
-        _finish(prepared, folder, times)
+        if folder is None:
+            folder = _named(wish, prepared, held, resume=resume)
+        stop.says = f"go on with 'ram train --resume {folder}'"
+        _execute(prepared, folder, stop, progress=progress)
     return open_run(folder)
+
+
+def _asked(
+    config: str | Path | Mapping[str, Any] | Experiment,
+    output: str | Path | None,
+    overrides: Sequence[str],
+    *,
+    resume: bool,
+) -> tuple[Experiment, Path | None]:
+    """Return the experiment and the folder that is asked for, if one is."""
+    wish = None if output is None else Path(output)
+    if isinstance(config, (str, Path)) and Path(config).is_dir():
+        folder = Path(config)
+        if not resume:
+            step = "Add --resume to go on with the run in this folder"
+            raise ConfigError(
+                explained(
+                    where=str(config), what="an experiment", allowed="a TOML file", got="a folder", next_step=step
+                )
+            )
+        require_run(folder)
+        return load_experiment(folder / "config.toml", overrides=overrides), wish or folder
+    return load_experiment(config, overrides=overrides), wish
+
+
+def _named(wish: Path | None, prepared: Prepared, held: ExitStack, *, resume: bool) -> Path:
+    """Return the run's folder, locked; without a wish ``runs/<name>-<digest>``, or the first free ``...-2``, ``-3``."""
+    experiment = prepared.experiment
+    if wish is not None:
+        return held.enter_context(run_folder(wish, experiment, resume=resume))
+    said = json.dumps(experiment.decisive(), sort_keys=True)
+    digest = f"{seed_of(experiment.seed, said, prepared.data.digest):032x}"[:4]
+    path = free = Path("runs") / f"{experiment.name}-{digest}"
+    number = 1
+    while free.exists() and not resume:
+        number += 1
+        free = path.with_name(f"{path.name}-{number}")
+    return held.enter_context(run_folder(free, experiment, resume=resume))
 
 
 @contextmanager
@@ -92,37 +144,19 @@ def _repeatable(threads: int) -> Iterator[None]:
         torch.use_deterministic_algorithms(before[1])
 
 
-def _create(output: str | Path | None, prepared: Prepared) -> Path:
-    """Make the run's folder; without a wish, the first free ``runs/<name>-<digest>``, ``...-2``, ``...-3``."""
-    if output is not None:
-        return _new_folder(Path(output))
-    experiment = prepared.experiment
-    digest = f"{seed_of(experiment.seed, experiment.model_dump_json(), prepared.data.digest):032x}"[:4]
-    number = 1
-    while True:
-        suffix = "" if number == 1 else f"-{number}"
-        try:
-            return _new_folder(Path("runs") / f"{experiment.name}-{digest}{suffix}")
-        except ConfigError:
-            number += 1
-
-
-def _new_folder(path: Path) -> Path:
-    try:
-        path.mkdir(parents=True)
-    except FileExistsError:
-        raise ConfigError(_is_there(path)) from None
-    return path
-
-
-def _is_there(path: Path) -> str:
-    return explained(
-        where=str(path),
-        what="the run's folder",
-        allowed="new",
-        got="a folder or file that exists",
-        next_step="Choose another --output, or remove it",
-    )
+def _execute(prepared: Prepared, folder: Path, stop: Stop, *, progress: bool | None) -> None:
+    """Train and measure in a folder that is held, from wherever it stands; nothing where the run is finished."""
+    if is_finished(folder):
+        return
+    if not (folder / "config.toml").exists():
+        write_text(folder / "config.toml", _complete_config(prepared, folder))
+    said = _provenance(prepared)
+    differences = settle_provenance(folder, said)
+    if differences and progress is not False:
+        say_differences(differences)
+    write_json(folder / "checks.json", _findings(prepared))
+    times = _fit(prepared, folder, stop, progress=progress)
+    _finish(prepared, folder, stop, times)
 
 
 def _complete_config(prepared: Prepared, folder: Path) -> str:
@@ -154,8 +188,8 @@ def _findings(prepared: Prepared) -> list[dict[str, Any]]:
     return [finding.in_file(prepared.data.path.name).as_dict() for finding in prepared.findings]
 
 
-def _fit(prepared: Prepared, folder: Path, *, progress: bool | None) -> dict[str, float]:
-    """Train; history and the best checkpoint are in the folder afterwards. Returns wall-clock seconds."""
+def _fit(prepared: Prepared, folder: Path, stop: Stop, *, progress: bool | None) -> dict[str, float]:
+    """Train; history, state and the best checkpoint are in the folder afterwards. Returns wall-clock seconds."""
     experiment = prepared.experiment
     units = {target.name: target.unit for target in prepared.spec.targets}
     shown = TrainingProgress(
@@ -165,39 +199,57 @@ def _fit(prepared: Prepared, folder: Path, *, progress: bool | None) -> dict[str
     def on_epoch(epoch: Epoch) -> None:
         if epoch.best:
             save_net(folder / "checkpoint.safetensors", prepared.regressor, prepared.spec, epoch=epoch.epoch)
-        with (folder / "history.jsonl").open("a", encoding="utf-8") as history:
-            history.write(json.dumps(epoch.as_dict()) + "\n")
         shown.on_epoch(epoch)
 
-    started = time.time()
-    with shown:
+    checkpoints = Checkpoints(
+        folder,
+        belongs_to={"config": fingerprint(experiment), "data": prepared.data.digest},
+        minutes=experiment.training.checkpoint_minutes,
+        stop=stop,
+    )
+    rows = prepared.train.data.indices
+    with shown, _timed(folder) as times:
         shown.say(str(prepared.train.loading))
         fit(
             prepared.regressor,
             prepared.train,
             prepared.validation,
-            fit=Fit(
-                experiment.training,
-                experiment.seed,
-                prepared.group,
-                prepared.train.data.indices,
-                on_epoch,
-                shown.on_step,
-            ),
+            fit=Fit(experiment.training, experiment.seed, prepared.group, rows, on_epoch, shown.on_step, checkpoints),
         )
-    return {"training_s": round(time.time() - started, 1)}
+    return times
 
 
-def _finish(prepared: Prepared, folder: Path, times: dict[str, float]) -> None:
+@contextmanager
+def _timed(folder: Path) -> Iterator[dict[str, float]]:
+    """Yield what will say how long training took, earlier parts of it that were stopped by a signal included."""
+    path, times, started = folder / "times.json", {"training_s": 0.0}, time.monotonic()
+    if path.is_file():
+        times["training_s"] = float(json.loads(path.read_text(encoding="utf-8"))["training_s"])
+    try:
+        yield times
+    except BaseException:
+        with suppress(DataError):  # a full disk may be why
+            write_json(path, {"training_s": round(times["training_s"] + time.monotonic() - started, 1)})
+        raise
+    times["training_s"] = round(times["training_s"] + time.monotonic() - started, 1)
+
+
+def _finish(prepared: Prepared, folder: Path, stop: Stop, times: dict[str, float]) -> None:
     """Predict, explain and measure with the best checkpoint; the manifest comes last."""
-    started = time.time()
+    started = time.monotonic()
+
+    def progress(_: int) -> None:
+        stop.check()
+
     run = Run(folder)
-    run.store_references(prepared.train.data)
-    write_results(run, prepared.data)
+    run.store_references(prepared.train.data, progress=progress)
+    write_results(run, prepared.data, progress=progress)
     explain = prepared.experiment.explain
     shown = shown_samples(prepared.data.subset("test", split=prepared.experiment.data.split), explain.samples)
+    stop.check()
     save_maps(folder / "maps.h5", run.explain(shown, reference=explain.reference, method=run.method))
-    write_json(folder / "times.json", {**times, "evaluation_s": round(time.time() - started, 1)})
+    write_json(folder / "times.json", {**times, "evaluation_s": round(time.monotonic() - started, 1)})
+    stop.check()
     write_manifest(folder)
 
 
