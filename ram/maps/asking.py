@@ -133,14 +133,14 @@ def answer(net: Explained, x: Inputs, parameters: Tensor | None, wish: Wish, *, 
 
 
 def place(
-    net: Explained, sample: Callable[[], Inputs], wish: Wish, *, size: Sequence[int], shape: tuple[int, ...]
-) -> tuple[CellGeometry, ...]:
-    """Return where the cells of the method's maps lie in an input of `size`, (channel, *space)."""
+    net: Explained, sample: Callable[[], Inputs], wish: Wish, *, size: Sequence[int], shapes: Sequence[tuple[int, ...]]
+) -> tuple[tuple[CellGeometry, ...], ...]:
+    """Return where the cells of each grid of the method's maps lie in an input of `size`, (channel, *space)."""
     if wish.method.kind == "head":
-        return net.cells(sample, size, shape)
+        return net.cells(sample, size, shapes)
     if wish.method.kind == "layer":
-        return net.cells_at(wish.layer, sample, size, shape)
-    return tuple(_every_value(cells) for cells in size[1:])
+        return (net.cells_at(wish.layer, sample, size, shapes[0]),)
+    return (tuple(_every_value(cells) for cells in size[1:]),)
 
 
 def _every_value(size: int) -> CellGeometry:
@@ -164,7 +164,7 @@ def _of_input(net: Explained, x: Inputs, parameters: Tensor | None, wish: Wish, 
     contributions = torch.stack(maps, dim=1).cpu().numpy()
     raw = net.raw(x, parameters)
     return Answer(
-        contributions=contributions * net.scale.reshape(-1, *(1,) * (contributions.ndim - 2)),
+        contributions=((contributions * net.scale.reshape(-1, *(1,) * (contributions.ndim - 2)))[:, :, None],),
         parameters=np.zeros((len(x), len(net.targets), len(net.parameter_names))),
         baseline=_background_answer(net, parameters, wish, batch=len(x)),
         prediction=net.in_unit(raw),

@@ -6,7 +6,6 @@ __all__ = ["explain", "explain_regressor"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,11 @@ from ram.axes import Axis
 from ram.errors import ConfigError, explained, nearest
 from ram.maps.activation import evaluating
 from ram.maps.asking import Wish, answer, background_of, place, require_fitting
+from ram.maps.gathering import Gathered, gathered
 from ram.maps.inputs import axes_of, own_copy, require_finite, require_inputs
 from ram.maps.methods import Method, method_called, options_for
 from ram.maps.nets import Answer, AnyNet, Explained, RegressorNet, Target
 from ram.maps.regression_map import RegressionMap
-from ram.maps.resolution import keeping_totals
-from ram.models.finer import finer_cells
-from ram.models.geometry import CellGeometry, cell_axes, receptive_fields
 from ram.models.regressor import Regressor
 
 Inputs = Float[np.ndarray, "batch channel *space"] | Float[Tensor, "batch channel *space"]
@@ -150,6 +147,7 @@ def explain_regressor(
     regions: Regions | None = None,
     channel: int | None = None,
     channel_unit: str = "1",
+    channels: Sequence[str] = (),
     options: Mapping[str, int | float] | None = None,
     resolution: int = 1,
     seed: int = 0,
@@ -171,6 +169,8 @@ def explain_regressor(
         Shape (1, parameter): those of a reference given as an input; the training mean if not given.
     reference_name
         What the maps are said to be against.
+    channels
+        Names of the input channels: what the parts of a map are called where each channel has one.
     method, layer, input_axes, ids, regions, channel, channel_unit, options, resolution, seed, batch_size
         As for `explain`.
 
@@ -189,7 +189,7 @@ def explain_regressor(
         method, layer=layer, regions=regions, channel=channel, options=options, resolution=resolution, seed=seed
     )
     asked = RegressorNet(regressor, names)
-    call = _Call(asked, replace(wish, batch_size=batch_size or len(x)), input_axes, channel_unit)
+    call = _Call(asked, replace(wish, batch_size=batch_size or len(x)), input_axes, channel_unit, tuple(channels))
     return call.against(
         reference, x, parameters=parameters, ids=ids, own=reference_parameters, reference_name=reference_name
     )
@@ -217,6 +217,7 @@ class _Call:
     wish: Wish
     axes: Sequence[Axis] | None
     channel_unit: str
+    channels: tuple[str, ...] = ()
 
     def against(
         self,
@@ -269,30 +270,21 @@ class _Call:
                 given = own_copy(x[rows], like=like, shared=net.shares_inputs)
                 parts.append(answer(net, given, own, self.wish, rows=rows))
             found = Answer.joined(parts)
-            shape = found.contributions.shape[2:]
-            cells = place(net, lambda: own_copy(x[:1], like=like), self.wish, size=x.shape[1:], shape=shape)
-        placed, correction = _placed(cells, input_axes), None
-        if found.finer is not None:
-            counts, times = found.finer.shape[2:], self.wish.resolution
-            finer = tuple(finer_cells(one, times=times, count=n) for one, n in zip(cells, counts, strict=True))
-            fine = _Place(cell_axes(finer, input_axes), placed.receptive_field)
-            maps, correction = keeping_totals(found.finer, fine.axes, found.contributions, placed.axes)
-            placed, found = fine, replace(found, contributions=maps)
-        named = self._named(found, placed, input_axes, tuple(map(str, ids)), reference)
-        if correction is None:
-            return named
-        return {name: replace(one, correction=correction[:, n]) for n, (name, one) in enumerate(named.items())}
+            shapes = [tuple(one.shape[3:]) for one in found.contributions]
+            cells = place(net, lambda: own_copy(x[:1], like=like), self.wish, size=x.shape[1:], shapes=shapes)
+        whole = gathered(found, cells, input_axes, times=self.wish.resolution)
+        return self._named(found, whole, input_axes, tuple(map(str, ids)), reference)
 
     def _named(
-        self, found: Answer, place: _Place, axes: tuple[Axis, ...], ids: tuple[str, ...], reference: str
+        self, found: Answer, whole: Gathered, axes: tuple[Axis, ...], ids: tuple[str, ...], reference: str
     ) -> dict[str, RegressionMap]:
-        """Give an answer names, units and axes."""
+        """Give maps names, units and axes."""
         method, maps = self.wish.method, {}
         for number, target in enumerate(self.net.targets):
             prediction = target.in_unit(found.prediction[:, number])
             baseline = target.in_unit(found.baseline[:, number])
             maps[target.name] = RegressionMap(
-                contributions=found.contributions[:, number],
+                contributions=whole.contributions[:, number],
                 parameter_contributions=found.parameters[:, number],
                 parameter_names=self.net.parameter_names,
                 baseline=baseline if method.adds_up else np.full_like(prediction, np.nan),
@@ -300,17 +292,31 @@ class _Call:
                 target=target.name,
                 unit=target.unit,
                 map_unit=_map_unit(method, "1" if target.log else target.unit, self.channel_unit),
-                axes=place.axes,
+                axes=whole.axes,
                 input_axes=axes,
                 grade=method.grade,
                 method=method.name,
                 reference=reference,
                 ids=ids,
                 log=target.log,
-                receptive_field=place.receptive_field,
+                receptive_field=whole.receptive_field,
+                correction=np.empty(0) if whole.correction is None else whole.correction[:, number],
+                **self._parts(found, whole, number),
             )
             require_finite(maps[target.name])
         return maps
+
+    def _parts(self, found: Answer, whole: Gathered, number: int) -> dict[str, Any]:
+        """Return what a map says of its parts."""
+        if whole.parts is None:
+            return {}
+        count, by_channel = whole.parts.shape[2], found.contributions[0].shape[2] > 1
+        names = self.channels or tuple(f"channel {channel}" for channel in range(count))
+        return {
+            "part_contributions": whole.parts[:, number],
+            "part_names": names if by_channel else found.grids,
+            "part_kind": "channel" if by_channel else "stage",
+        }
 
     def _references(
         self, reference: Reference, *, ndim: int, parameters: Parameters | None
@@ -328,21 +334,6 @@ class _Call:
             parameters = self.net.mean_parameters()
         one = replace(self, wish=replace(self.wish, batch_size=1))
         return one.maps(x, parameters=parameters, ids=("the given design",))
-
-
-@dataclass(frozen=True, eq=False)
-class _Place:
-    """Where cells lie and how much of the input they see, in the axes' units."""
-
-    axes: tuple[Axis, ...]
-    receptive_field: tuple[float, ...]
-
-
-@lru_cache(maxsize=64)
-def _placed(cells: tuple[CellGeometry, ...], axes: tuple[Axis, ...]) -> _Place:
-    seen = receptive_fields(cells, axes)
-    known = (extent if one.traced else float("nan") for extent, one in zip(seen, cells, strict=True))
-    return _Place(cell_axes(cells, axes), tuple(known))
 
 
 def _map_unit(method: Method, unit: str, channel_unit: str) -> str:

@@ -97,9 +97,30 @@ def _write(group: h5py.Group, one: RegressionMap) -> None:
     if one.parameter_names:
         _scale(group, "parameter", _texts(one.parameter_names))
         _array(group, "parameter_contributions", one.parameter_contributions, ["map", "parameter"], unit)
+    if one.part_names:
+        _write_parts(group, one, cells, unit)
     set_text(group, "axes", " ".join(axis.name for axis in one.axes))
     if one.receptive_field:
         group.attrs["receptive_field"] = np.array(one.receptive_field)
+
+
+def _write_parts(group: h5py.Group, one: RegressionMap, cells: list[str], unit: str) -> None:
+    _scale(group, "part", _texts(one.part_names))
+    set_text(group["part"], "long_name", one.part_kind)
+    _array(group, "part_contributions", one.part_contributions, ["map", "part", *cells], "" if one.part_units else unit)
+    if one.part_units:
+        _array(group, "part_unit", _texts(one.part_units), ["part"])
+
+
+def _read_parts(group: h5py.Group) -> dict[str, Any]:
+    if "part" not in group:
+        return {}
+    return {
+        "part_names": tuple(group["part"].asstr()[()]),
+        "part_kind": read_text(group["part"], "long_name"),
+        "part_contributions": group["part_contributions"][()],
+        "part_units": tuple(group["part_unit"].asstr()[()]) if "part_unit" in group else (),
+    }
 
 
 def _read(group: h5py.Group) -> dict[str, Any]:
@@ -118,6 +139,7 @@ def _read(group: h5py.Group) -> dict[str, Any]:
         correction=group["correction"][()] if "correction" in group else np.empty(0),
         map_unit=read_text(group, "map_unit"),
         receptive_field=tuple(map(float, group.attrs.get("receptive_field", ()))),
+        **_read_parts(group),
         **{name: read_text(group, name) for name in ("target", "unit", "grade", "method", "reference")},
     )
 

@@ -1,16 +1,17 @@
 """Find, in any net, the average and the linear unit that its output is made of.
 
 A net ends in global average pooling and a linear unit where the numbers say so: an activation's mean over its cells
-equals what goes into the linear unit. How the mean is written (a module, ``x.mean``, a pooling function) does not
-matter, nor do dropout or several linear units in a row without an activation between them.
+equals what goes into the linear unit, or the means of several activations in a row do. How the mean is written (a
+module, ``x.mean``, a pooling function) does not matter, nor do dropout or several linear units in a row without an
+activation between them.
 """
 
 from __future__ import annotations
 
-__all__ = ["Head", "HeadCall", "features_at", "find_head", "output_of", "ran_another_way", "run_head"]
+__all__ = ["Head", "HeadCall", "Pooled", "features_at", "find_head", "output_of", "ran_another_way", "run_head"]
 
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -25,37 +26,53 @@ from ram.models.finer import every
 
 
 @dataclass(frozen=True)
-class Head:
-    """Where one output of a net comes from, as numbers of the calls that its forward pass makes.
+class Pooled:
+    """An activation whose means over its cells are inputs of the linear unit.
 
     Attributes
     ----------
     activation
-        The call that returns the feature maps A.
-    linear
-        The calls of the linear units between A's mean and the output, the last one first.
-    column
-        Which output of the last linear unit.
+        The number of the call that returns it, among those that the forward pass makes.
+    columns
+        Which inputs of the linear unit, (first, one after the last).
     summed
         The pooling is a sum over the cells, not a mean.
-    names
-        Of the modules that make these calls, each once in a pass: the activation's, then the linear units'. Empty
-        where one is no module's; modules are quicker to listen to than calls.
     """
 
     activation: int
+    columns: tuple[int, int]
+    summed: bool = False
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where one output of a net comes from.
+
+    Attributes
+    ----------
+    pooled
+        The activations that are pooled, one or several stages, in the order of the linear unit's inputs.
+    linear
+        The calls of the linear units between the means and the output, the last one first.
+    column
+        Which output of the last linear unit.
+    names
+        Of the modules that make these calls, each once in a pass: the activations', then the linear units'. Empty
+        where one is no module's; modules are quicker to listen to than calls.
+    """
+
+    pooled: tuple[Pooled, ...]
     linear: tuple[int, ...]
     column: int
-    summed: bool = False
     names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class HeadCall:
-    """What one pass through a net gave: ``output = weight mean(features) + bias``."""
+    """What one pass through a net gave: ``output = sum over stages of weight mean(features) + bias``."""
 
-    features: Float[Tensor, "batch feature *cells"]
-    weight: Float[Tensor, "1 feature"]
+    features: tuple[Float[Tensor, "batch feature *cells"], ...]
+    weights: tuple[Float[Tensor, "1 feature"], ...]
     bias: Float[Tensor, " 1"]
     output: Float[Tensor, " batch"]
     finer: Float[Tensor, "batch feature *finer"] | None = None
@@ -107,7 +124,9 @@ class _Watch(TorchFunctionMode):
             unit = _Linear(self._number, named["input"], named["weight"], named.get("bias"), result)
             self.calls.linears[self._number] = unit
         elif isinstance(result, Tensor) and result.ndim > 2 and result.is_floating_point():
-            self.calls.results[self._number] = result
+            unchanged = getattr(func, "__name__", "") == "flatten" and result.shape == args[0].shape  # cells in 1D
+            if not unchanged:
+                self.calls.results[self._number] = result
 
 
 def find_head(
@@ -134,13 +153,15 @@ def find_head(
     last, column = _last_linear(net, calls, y, output)
     chain = list(_chain(calls, last))
     candidates = {n: a for n, a in calls.results.items() if a.ndim == x.ndim and (not layer or a is seen[-1])}
+    reached = 0
     for depth, unit in enumerate(chain, start=1):
-        found = _averaged(candidates, unit.input)
-        if found is not None:
+        found, reached = _averaged(candidates, unit.input)
+        if found:
             units = chain[:depth]
-            names = results.names_of(calls.results[found[0]], *(one.output for one in units))
-            return Head(found[0], tuple(one.number for one in units), column, summed=found[1], names=names)
-    raise ModelError(_no_average(net, chain[-1], calls, layer, x.ndim))
+            activations = [calls.results[one.activation] for one in found]
+            names = results.names_of(activations, [one.output for one in units])
+            return Head(found, tuple(one.number for one in units), column, names)
+    raise ModelError(_no_average(net, chain[-1], calls, layer, x.ndim, reached))
 
 
 def run_head(
@@ -151,7 +172,8 @@ def run_head(
     Parameters
     ----------
     times
-        The features come on a grid that is finer `times` over; the net goes on with those of its own grid.
+        The features, of a head with one activation, come on a grid that is finer `times` over; the net goes on with
+        those of its own grid.
 
     Raises
     ------
@@ -160,35 +182,52 @@ def run_head(
     """
     if head.names and times == 1:
         return _listen(net, x, head, output=output)
-    wanted = {head.activation, *head.linear}
-    with _Watch(wanted, thinned=head.activation if times > 1 else -1, times=times) as watch:
+    activations = [one.activation for one in head.pooled]
+    thinned = activations[0] if times > 1 else -1
+    with _Watch({*activations, *head.linear}, thinned=thinned, times=times) as watch:
         y = output_of(net(x), output)
     calls = watch.calls
-    if head.activation not in calls.results or set(head.linear) != set(calls.linears):
+    if set(activations) != set(calls.results) or set(head.linear) != set(calls.linears):
         raise ModelError(ran_another_way(net))
-    features = calls.results[head.activation]
-    weight, bias = _folded([calls.linears[number] for number in head.linear], head.column)
-    if weight.shape[1] != features.shape[1]:
-        raise ModelError(ran_another_way(net))
-    scale = features[0, 0].numel() if head.summed else 1
-    return HeadCall(features, weight * scale, bias, y, watch.finer)
+    features = tuple(calls.results[number] for number in activations)
+    folded = _folded([calls.linears[number] for number in head.linear], head.column)
+    return replace(_head_call(net, head, features, folded, y), finer=watch.finer)
 
 
 def _listen(net: nn.Module, x: Tensor, head: Head, *, output: int) -> HeadCall:
     """Do as `run_head` where modules make the calls."""
-    first = net.get_submodule(head.names[0])
-    units: list[Any] = [net.get_submodule(name) for name in head.names[1:]]
-    seen: list[Any] = []
-    handle = first.register_forward_hook(lambda _part, _inputs, result: seen.append(result))
+    parts: list[Any] = [net.get_submodule(name) for name in head.names]
+    count = len(head.pooled)
+    seen: dict[int, list[Any]] = {}
+    handles = [part.register_forward_hook(partial(_note, seen, number)) for number, part in enumerate(parts[:count])]
     try:
         y = output_of(net(x), output)
     finally:
-        handle.remove()
-    weight, bias = _folded([_Linear(0, y, unit.weight, unit.bias, y) for unit in units], head.column)
-    if len(seen) != 1 or not isinstance(seen[0], Tensor) or weight.shape[1] != seen[0].shape[1]:
+        for handle in handles:
+            handle.remove()
+    folded = _folded([_Linear(0, y, unit.weight, unit.bias, y) for unit in parts[count:]], head.column)
+    features = tuple(seen[number][0] for number in sorted(seen) if len(seen[number]) == 1)
+    if len(features) != count or not all(isinstance(one, Tensor) for one in features):
         raise ModelError(ran_another_way(net))
-    scale = seen[0][0, 0].numel() if head.summed else 1
-    return HeadCall(seen[0], weight * scale if head.summed else weight, bias, y)
+    return _head_call(net, head, features, folded, y)
+
+
+def _note(seen: dict[int, list[Any]], number: int, _part: nn.Module, _inputs: object, result: Any) -> None:
+    seen.setdefault(number, []).append(result)
+
+
+def _head_call(
+    net: nn.Module, head: Head, features: tuple[Tensor, ...], folded: tuple[Tensor, Tensor], y: Tensor
+) -> HeadCall:
+    """Return what one pass gave, the linear unit's columns parted among the activations."""
+    weight, bias = folded
+    widths = [last - first for first, last in (one.columns for one in head.pooled)]
+    if [one.shape[1] for one in features] != widths or weight.shape[1] != sum(widths):
+        raise ModelError(ran_another_way(net))
+    weights = torch.split(weight, widths, dim=1) if len(widths) > 1 else (weight,)
+    summed = zip(weights, head.pooled, features, strict=True)
+    weights = tuple(own * maps[0, 0].numel() if one.summed else own for own, one, maps in summed)
+    return HeadCall(features, weights, bias, y)
 
 
 class _Results:
@@ -210,9 +249,9 @@ class _Results:
     def _note(self, name: str, _part: nn.Module, _inputs: object, result: Any) -> None:
         self._found.setdefault(name, []).append(result)
 
-    def names_of(self, activation: Tensor, *outputs: Tensor) -> tuple[str, ...]:
+    def names_of(self, activations: Sequence[Tensor], outputs: Sequence[Tensor]) -> tuple[str, ...]:
         """Return the modules that these come from, the last ones linear units; none where one is no such module's."""
-        names = [self._name(activation, nn.Module), *(self._name(one, nn.Linear) for one in outputs)]
+        names = [*(self._name(one, nn.Module) for one in activations), *(self._name(one, nn.Linear) for one in outputs)]
         return tuple(name for name in names if name) if all(names) else ()
 
     def _name(self, result: Tensor, kind: type[nn.Module]) -> str:
@@ -246,10 +285,10 @@ class _StopAt(TorchFunctionMode):
         return result
 
 
-def features_at(net: nn.Module, x: Float[Tensor, "batch channel *space"], head: Head) -> Tensor:
+def features_at(net: nn.Module, x: Float[Tensor, "batch channel *space"], pooled: Pooled) -> Tensor:
     """Return the feature maps of `x` alone: what follows them in the net is not run."""
     try:
-        with _StopAt(head.activation):
+        with _StopAt(pooled.activation):
             net(x)
     except _Reached as reached:
         return reached.result
@@ -323,17 +362,39 @@ def _chain(calls: _Calls, last: _Linear) -> Iterator[_Linear]:
         unit = next((u for u in reversed(before) if _same(u.output, unit.input)), None)
 
 
-def _averaged(candidates: dict[int, Tensor], pooled: Tensor) -> tuple[int, bool] | None:
-    """Return which activation has `pooled` as its mean (or its sum: True); the finest, then the latest.
+def _averaged(candidates: dict[int, Tensor], pooled: Tensor) -> tuple[tuple[Pooled, ...], int]:
+    """Return which activations have `pooled` as their means (or sums), in a row, and how many columns have some.
 
-    What was pooled already is its own mean over one cell and says nothing.
+    One activation for all columns is taken before several, a finer one before a coarser one, then the latest. What was
+    pooled already is its own mean over one cell and says nothing.
     """
-    fitting = {n: a for n, a in candidates.items() if a.shape[:2] == pooled.shape and a[0, 0].numel() > 1}
-    for number in sorted(fitting, key=lambda n: (fitting[n][0, 0].numel(), n), reverse=True):
-        flat = fitting[number].flatten(2)
-        for summed, value in ((False, flat.mean(dim=2)), (True, flat.sum(dim=2))):
-            if _same(value, pooled):
-                return number, summed
+    if pooled.ndim != 2:
+        return (), 0
+    fitting = {n: a for n, a in candidates.items() if len(a) == len(pooled) and a[0, 0].numel() > 1}
+    order = sorted(fitting, key=lambda n: (fitting[n].shape[1], fitting[n][0, 0].numel(), n), reverse=True)
+    means = {n: fitting[n].flatten(2).mean(dim=2) for n in order}
+    dead: set[int] = set()
+    found = _row_of_means(means, fitting, pooled, 0, dead)
+    return found or (), max(dead, default=0)
+
+
+def _row_of_means(
+    means: dict[int, Tensor], activations: dict[int, Tensor], pooled: Tensor, first: int, dead: set[int]
+) -> tuple[Pooled, ...] | None:
+    """Return the activations whose means are the columns from `first` on; `dead` are columns where none begins."""
+    if first == pooled.shape[1]:
+        return ()
+    for number, mean in means.items():
+        last = first + mean.shape[1]
+        if last > pooled.shape[1] or last in dead:
+            continue
+        cells, wanted = activations[number][0, 0].numel(), pooled[:, first:last]
+        for summed, value in ((False, mean), (True, mean * cells)):
+            if _same(value, wanted):
+                rest = _row_of_means(means, activations, pooled, last, dead)
+                if rest is not None:
+                    return (Pooled(number, (first, last), summed), *rest)
+    dead.add(first)
     return None
 
 
@@ -361,13 +422,17 @@ def _no_linear(net: nn.Module, calls: _Calls) -> str:
     return explained(where="ram.explain, method ram", what="the net", allowed=_ASKED, got=got, next_step=step)
 
 
-def _no_average(net: nn.Module, unit: _Linear, calls: _Calls, layer: str | None, ndim: int) -> str:
+def _no_average(  # noqa: PLR0917 - all that is known
+    net: nn.Module, unit: _Linear, calls: _Calls, layer: str | None, ndim: int, reached: int
+) -> str:
     width = unit.input.shape[1]
     fitting = [tuple(a.shape[2:]) for a in calls.results.values() if a.ndim == ndim and a.shape[1] == width]
     found = f"activations of {width} channels have cells {fitting[-1]}, another mean" if fitting else (
         f"no activation has {width} channels"
     )  # fmt: skip
     got = f"{width} inputs of {_name_of(net, unit.weight)} that are no such mean ({found})"
+    if reached:
+        got = f"{width} inputs of {_name_of(net, unit.weight)}, of which those from {reached} on are no such mean"
     if layer is not None:
         got = f"layer {layer}, whose mean is not what goes into {_name_of(net, unit.weight)}"
     step = f"{_HOW}, without anything between pooling and linear unit"

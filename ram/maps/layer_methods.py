@@ -81,7 +81,7 @@ def _answer(
     ones = (1,) * (contributions.ndim - 2)
     rows = net.parameter_rows(parameters, batch=len(x))
     return Answer(
-        contributions=contributions * net.scale.reshape(-1, *ones),
+        contributions=((contributions * net.scale.reshape(-1, *ones))[:, :, None],),
         parameters=rows,
         baseline=net.in_unit(torch.stack(silent, dim=1)) - rows.sum(axis=2),
         prediction=net.in_unit(torch.stack(outputs, dim=1)),

@@ -10,6 +10,7 @@ __all__ = ["Answer", "AnyNet", "Explained", "RegressorNet", "Target", "Viewed", 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from ram.errors import ModelError, explained
 from ram.maps.activation import contributions, parameter_contributions, parts_of, structure_of
-from ram.maps.heads import Head, HeadCall, features_at, find_head, output_of, ran_another_way, run_head
+from ram.maps.heads import Head, HeadCall, Pooled, features_at, find_head, output_of, ran_another_way, run_head
 from ram.maps.inputs import first_weight
 from ram.maps.layers import LayerPass, known_layer, last_layer, run_layer
 from ram.models.finer import every, finer_features, strides_of
@@ -56,33 +57,37 @@ class Answer:
     Attributes
     ----------
     contributions
-        Shape (batch, target, *cells).
+        One array for each grid of cells, shape (batch, target, channel, *cells): several grids where several stages are
+        pooled or several layers asked, several channels where each is asked for; the same in all grids.
     parameters
         Shape (batch, target, parameter).
     baseline, prediction
         Shape (batch, target); the prediction is what the net itself answers.
     finer
-        Shape (batch, target, *finer cells): ``s W A`` on a finer grid, where it was asked for.
+        As `contributions`, where a finer grid was asked for: ``s W A`` on it.
+    grids
+        What the grids are called, where there are several.
     """
 
-    contributions: NDArray[np.float64]
+    contributions: tuple[NDArray[np.float64], ...]
     parameters: NDArray[np.float64]
     baseline: NDArray[np.float64]
     prediction: NDArray[np.float64]
-    finer: NDArray[np.float64] | None = None
+    finer: tuple[NDArray[np.float64], ...] = ()
+    grids: tuple[str, ...] = ()
 
     @classmethod
     def joined(cls, parts: Sequence[Answer]) -> Answer:
         """Return the answer to all batches in a row."""
         if len(parts) == 1:
             return parts[0]
-        finer = [part.finer for part in parts if part.finer is not None]
         return cls(
-            np.concatenate([part.contributions for part in parts]),
+            tuple(map(np.concatenate, zip(*(part.contributions for part in parts), strict=True))),
             np.concatenate([part.parameters for part in parts]),
             np.concatenate([part.baseline for part in parts]),
             np.concatenate([part.prediction for part in parts]),
-            np.concatenate(finer) if finer else None,
+            tuple(map(np.concatenate, zip(*(part.finer for part in parts), strict=True))),
+            parts[0].grids,
         )
 
 
@@ -99,7 +104,7 @@ class _Known:
     """What is remembered of a net, by the size of its input: it costs a pass to find and holds for one structure."""
 
     structure: tuple[object, ...]
-    cells: dict[tuple[object, ...], Cells] = field(default_factory=dict)
+    cells: dict[tuple[object, ...], tuple[Cells, ...]] = field(default_factory=dict)
     heads: dict[tuple[object, ...], Head] = field(default_factory=dict)
     strides: dict[tuple[object, ...], tuple[int, ...]] = field(default_factory=dict)
     last: dict[tuple[object, ...], str] = field(default_factory=dict)
@@ -141,17 +146,42 @@ class RegressorNet:
         """
         net, mean, scale = self.module, self._mean, self._scale
         require_exact(net)
-        features, finer = (net.features(x), None) if times == 1 else self._finer(x, times)
-        output = net.standardised(features, parameters)
-        weight = net.head.weight if self._every else net.head.weight[self._outputs]
-        width = features.shape[1]
+        maps, finer = (net.feature_maps(x), ()) if times == 1 else self._finer(x, times)
+        output, weights = net.standardised(maps, parameters), self._weights()
         return Answer(
-            contributions=contributions(features, weight[:, :width], scale=scale),
-            parameters=self._parameter_rows(parameters, weight, batch=len(x)),
+            contributions=tuple(self._by_channel(one, own) for one, own in zip(maps, weights, strict=True)),
+            parameters=self._parameter_rows(parameters, self._weight, batch=len(x)),
             baseline=np.broadcast_to(mean + scale * self._chosen(net.head.bias), (len(x), len(mean))),
             prediction=mean + scale * self._chosen(output.T).T,
-            finer=None if finer is None else _worth(finer, weight[:, :width], scale),
+            finer=tuple(self._by_channel(one, own, worth=True) for one, own in zip(finer, weights, strict=times > 1)),
+            grids=self._grids,
         )
+
+    @property
+    def _weight(self) -> Float[Tensor, "target feature"]:
+        weight = self.module.head.weight
+        return weight if self._every else weight[self._outputs]
+
+    def _weights(self) -> Sequence[Float[Tensor, "target feature"]]:
+        """Return the columns of the linear unit that belong to each stage that is pooled."""
+        widths = self.module.backbone.head_features
+        return torch.split(self._weight[:, : sum(widths)], widths, dim=1)
+
+    @property
+    def _grids(self) -> tuple[str, ...]:
+        numbers = self.module.backbone.head_stages
+        return tuple(f"stage {number}" for number in numbers) if len(numbers) > 1 else ()
+
+    def _by_channel(self, features: Tensor, weight: Tensor, *, worth: bool = False) -> NDArray[np.float64]:
+        """Return what each cell adds, shape (batch, target, channel, *cells); one channel where they are mixed.
+
+        `worth`: what each cell would add if it were the only one.
+        """
+        scale = self._scale * (features[0, 0].numel() if worth else 1)
+        apart = self.module.backbone.channels_apart
+        pairs = zip(features.chunk(apart, dim=1), weight.chunk(apart, dim=1), strict=True)
+        maps = [contributions(own, columns, scale=scale) for own, columns in pairs]
+        return np.stack(maps, axis=2) if apart > 1 else maps[0][:, :, None]
 
     def _chosen(self, rows: Tensor) -> NDArray[np.float64]:
         """Return the rows of the targets asked for."""
@@ -167,20 +197,30 @@ class RegressorNet:
         self._memory = self._memory or _known_of(self.module, self.parts)
         return self._memory
 
-    def _finer(self, x: Inputs, times: int) -> tuple[Tensor, Tensor]:
-        """Return the feature maps on the net's own grid and on one finer `times` over."""
-        net, views, pairs = self.module, self.module.symmetries or (Symmetry(),), []
-        known = _known_of(net, self.parts).strides
-        with net.single_view():
-            if x.shape[1:] not in known:
-                known[x.shape[1:]] = strides_of(net.features, x[:1])
-            for view in views:
-                fine = finer_features(net.features, view.apply(x), times=times, strides=known[x.shape[1:]])
-                pairs.append((view.undo(every(fine, times)), view.undo(fine)))
+    def _finer(self, x: Inputs, times: int) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the feature maps of each stage on the net's own grid and on one finer `times` over."""
+        views = self.module.symmetries or (Symmetry(),)
+        stages = range(len(self.module.backbone.head_stages))
+        with self.module.single_view():
+            pairs = [self._finer_stage(x, number, times, views) for number in stages]
+        return [own for own, _ in pairs], [finer for _, finer in pairs]
+
+    def _finer_stage(self, x: Inputs, number: int, times: int, views: Sequence[Symmetry]) -> tuple[Tensor, Tensor]:
+        stage, pairs = partial(self._stage, number), []
+        known, key = self._known().strides, (x.shape[1:], number)
+        if key not in known:
+            known[key] = strides_of(stage, x[:1])
+        for view in views:
+            fine = finer_features(stage, view.apply(x), times=times, strides=known[key])
+            pairs.append((view.undo(every(fine, times)), view.undo(fine)))
         if len(pairs) == 1:
             return pairs[0]
         own, finer = zip(*pairs, strict=True)
         return torch.stack(own).mean(dim=0), torch.stack(finer).mean(dim=0)
+
+    def _stage(self, number: int, x: Inputs) -> Tensor:
+        """Return the feature maps of one stage that is pooled; later ones are not run."""
+        return self.module.feature_maps(x, stages=number + 1)[number]
 
     def raw(self, x: Inputs, parameters: Tensor | None) -> Float[Tensor, "batch target"]:
         """Return the outputs asked for before they get their unit; gradients pass through."""
@@ -219,7 +259,8 @@ class RegressorNet:
     def cells_at(self, layer: str | None, sample: Sample, size: Sequence[int], shape: tuple[int, ...]) -> Cells:
         """Return where the cells of `layer` lie, as `cells`."""
         if layer is None or layer == "backbone":
-            return self.cells(sample, size, shape)
+            finest = [one for one in self.cells(sample, size, (shape,)) if tuple(c.centres.size for c in one) == shape]
+            return finest[-1]
         with self.module.single_view():
             return _cells_of_layer(self.module, self.module.features, layer, sample())
 
@@ -232,19 +273,19 @@ class RegressorNet:
 
     def parameter_rows(self, parameters: Tensor | None, *, batch: int) -> NDArray[np.float64]:
         """Return what each design parameter carries, shape (batch, target, parameter), in the targets' units."""
-        weight = self.module.head.weight if self._every else self.module.head.weight[self._outputs]
-        return self._parameter_rows(parameters, weight, batch=batch)
+        return self._parameter_rows(parameters, self._weight, batch=batch)
 
     def mean_parameters(self) -> NDArray[np.float64]:
         """Return the design parameters' training mean, shape (1, parameter)."""
         return _numbers(self.module.parameter_mean)[None]
 
-    def cells(self, sample: Sample, size: Sequence[int], shape: tuple[int, ...]) -> Cells:
-        """Return where the `shape` cells lie in an input of `size`, (channel, *space), such as `sample` makes."""
+    def cells(self, sample: Sample, size: Sequence[int], shapes: Sequence[tuple[int, ...]]) -> tuple[Cells, ...]:
+        """Return where the cells of each grid lie in an input of `size`, (channel, *space), such as `sample` makes."""
         known = self._known().cells
-        key = (tuple(size), shape, len(self.module.symmetries))
+        key = (tuple(size), tuple(shapes), len(self.module.symmetries))
         if key not in known:
-            known[key] = trace_cells(self.module.features, sample())
+            stages = range(len(self.module.backbone.head_stages))
+            known[key] = tuple(trace_cells(partial(self._stage, number), sample()) for number in stages)
         return known[key]
 
 
@@ -266,24 +307,28 @@ class AnyNet:
         """Return contributions, the baseline and the net's own prediction, as a `RegressorNet` does."""
         call, maps, bias, output = self._run(x, times)
         mean, scale = self.targets[0].mean, self.targets[0].scale
+        finer = () if times == 1 else (call.finer,) if call.finer is not None else self._finer_stages(x, times)
         return Answer(
-            contributions=scale * maps if scale != 1.0 else maps,
+            contributions=tuple((scale * one if scale != 1.0 else one)[:, :, None] for one in maps),
             parameters=np.empty((len(x), 1, 0)),
             baseline=np.broadcast_to(mean + scale * bias, (len(x), 1)),
             prediction=mean + scale * output[:, None],
             # A head that sums instead of averaging has its number of cells in the weight already.
-            finer=None if call.finer is None else _worth(call.finer, call.weight, self.scale),
+            finer=tuple(_worth(a, w, self.scale)[:, :, None] for a, w in zip(finer, call.weights, strict=times > 1)),
+            grids=tuple(f"stage {number}" for number in range(1, len(maps) + 1)) if len(maps) > 1 else (),
         )
 
-    def cells(self, sample: Sample, size: Sequence[int], shape: tuple[int, ...]) -> Cells:
-        """Return where the `shape` cells lie in an input of `size`, (channel, *space), such as `sample` makes."""
+    def cells(self, sample: Sample, size: Sequence[int], shapes: Sequence[tuple[int, ...]]) -> tuple[Cells, ...]:
+        """Return where the cells of each grid lie in an input of `size`, (channel, *space), such as `sample` makes."""
         known = self._known().cells
-        key = (tuple(size), self._output, self._layer, shape)
+        key = (tuple(size), self._output, self._layer, tuple(shapes))
         if key not in known:
-            x = sample()
-            head = self._head(x)
-            known[key] = trace_cells(lambda one: run_head(self.module, one, head, output=self._output).features, x)
+            pooled = self._head(sample()).pooled
+            known[key] = tuple(trace_cells(partial(self._features_at, one), sample()) for one in pooled)
         return known[key]
+
+    def _features_at(self, pooled: Pooled, x: Inputs) -> Tensor:
+        return features_at(self.module, x, pooled)
 
     def raw(self, x: Inputs, parameters: Tensor | None) -> Float[Tensor, "batch target"]:  # noqa: ARG002
         """Return the output asked for before it gets its unit; gradients pass through."""
@@ -303,7 +348,7 @@ class AnyNet:
         call = self._head_call(x) if layer is None else None
         if call is not None:
             silent = call.bias.expand(len(x)).to(call.output)
-            yield [Viewed(Symmetry(), LayerPass.at_head(call.features, call.weight[0], call.output, silent))]
+            yield [Viewed(Symmetry(), LayerPass.at_head(call.features[0], call.weights[0][0], call.output, silent))]
             return
         name = layer or self._last_layer(x)
         own = run_layer(lambda seen: self.raw(seen, None)[:, 0], known_layer(self.module, name), x.clone(), name=name)
@@ -316,17 +361,18 @@ class AnyNet:
         if key not in known:
             x = sample()
             if layer is None and self._head_call(x) is not None:
-                known[key] = self.cells(sample, size, shape)
+                known[key] = self.cells(sample, size, (shape,))
             else:
-                known[key] = _cells_of_layer(self.module, self.module, layer or self._last_layer(x), sample())
-        return known[key]
+                known[key] = (_cells_of_layer(self.module, self.module, layer or self._last_layer(x), sample()),)
+        return known[key][0]
 
     def _head_call(self, x: Inputs) -> HeadCall | None:
-        """Return the call of the head, or None where the net does not end in an average and a linear unit."""
+        """Return the call of the head; None where the net has none, or pools several activations."""
         try:
-            return self._run(x)[0]
+            call = self._run(x)[0]
         except ModelError:
             return None
+        return call if len(call.features) == 1 else None
 
     def _last_layer(self, x: Inputs) -> str:
         known, key = self._known().last, self._key(x)
@@ -361,7 +407,7 @@ class AnyNet:
             known[key] = find_head(self.module, x[:2].clone(), output=self._output, layer=self._layer)
         return known[key]
 
-    def _run(self, x: Inputs, times: int = 1) -> tuple[HeadCall, Array, Array, Array]:
+    def _run(self, x: Inputs, times: int = 1) -> tuple[HeadCall, list[Array], Array, Array]:
         """Return the head's call, maps, bias and output.
 
         Where the net runs another way than when its head was found, it is found anew.
@@ -373,12 +419,18 @@ class AnyNet:
                 self._memory = _KNOWN.pop(self.module, None) and None
         return self._mapped(x, times)
 
-    def _mapped(self, x: Inputs, times: int) -> tuple[HeadCall, Array, Array, Array]:
+    def _mapped(self, x: Inputs, times: int) -> tuple[HeadCall, list[Array], Array, Array]:
         """Hold law 1 against the net's own answer: a net that branches on its input would break it in silence."""
         head = self._head(x)
-        call = run_head(self.module, x, head, output=self._output) if times == 1 else self._finer_call(x, head, times)
-        maps = contributions(call.features, call.weight, scale=np.ones(1))
-        flat, bias, output = maps.reshape(len(x), -1), _numbers(call.bias), _numbers(call.output)
+        if times == 1 or len(head.pooled) > 1:
+            call = run_head(self.module, x.clone() if times > 1 else x, head, output=self._output)
+        else:
+            call = self._finer_call(x, head, times)
+        pairs = zip(call.features, call.weights, strict=True)
+        maps = [contributions(features, weight, scale=np.ones(1)) for features, weight in pairs]
+        rows = [one.reshape(len(x), -1) for one in maps]
+        flat = rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
+        bias, output = _numbers(call.bias), _numbers(call.output)
         size = np.abs(flat).sum(axis=1) + np.abs(bias)
         tolerance = 1e-3 if call.output.dtype in {torch.float32, torch.float64} else 5e-2
         if np.any(np.abs(flat.sum(axis=1) + bias - output) > tolerance * size):
@@ -389,7 +441,7 @@ class AnyNet:
         """Run the net on a grid finer `times` over as far as its features, and on its own grid behind them."""
         known, calls = self._known().strides, []
         if self._key(x) not in known:
-            known[self._key(x)] = strides_of(lambda one: features_at(self.module, one, head), x[:1].clone())
+            known[self._key(x)] = strides_of(partial(self._features_at, head.pooled[0]), x[:1].clone())
 
         def features(one: Inputs) -> Tensor:
             calls.append(run_head(self.module, one, head, output=self._output, times=times))
@@ -398,6 +450,11 @@ class AnyNet:
 
         finer_features(features, x, times=times, strides=known[self._key(x)])
         return calls[-1]
+
+    def _finer_stages(self, x: Inputs, times: int) -> tuple[Tensor, ...]:
+        """Return the features of each of several activations on a grid finer `times` over, a pass for each."""
+        found = [partial(self._features_at, one) for one in self._head(x).pooled]
+        return tuple(finer_features(one, x.clone(), times=times) for one in found)
 
 
 Explained = RegressorNet | AnyNet

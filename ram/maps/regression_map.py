@@ -8,7 +8,7 @@ from __future__ import annotations
 __all__ = ["ADDING", "GRADES", "RegressionMap", "load_maps", "save_maps"]
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 
-from ram.axes import Axis, overlap, share_within
+from ram.axes import Axis, share_within
 from ram.errors import ConfigError, DataError, explained, nearest
 from ram.maps.files import read_maps, write_maps
+from ram.maps.parts import named_part, require_parts, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,6 +42,8 @@ GRADES: Mapping[str, str] = MappingProxyType(
 
 ADDING = ("exact", "complete", "first-order")
 """Grades whose maps add up to the prediction, but for a residual that is reported."""
+
+_LINEAR = ("contributions", "parameter_contributions", "part_contributions")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -83,6 +86,13 @@ class RegressionMap:
     map_unit
         Unit of the contributions where it is not that of the target: ``"Hz/mm"`` for a sensitivity, ``"1"`` for a
         relative map.
+    part_contributions
+        Shape (batch, part, *cells), as `contributions`: what each part of the map carries; they sum to it where maps
+        add up. See `part`.
+    part_names, part_kind
+        Names of the parts, and what they are: one of `ram.maps.parts.PART_KINDS`.
+    part_units
+        Units of the parts where they differ from each other: slopes by channels in mm and kg, which have no sum.
 
     Raises
     ------
@@ -107,16 +117,22 @@ class RegressionMap:
     receptive_field: tuple[float, ...] = ()
     map_unit: str = ""
     correction: Float[np.ndarray, " batch_or_none"] = field(default_factory=lambda: np.empty(0))
+    part_contributions: Float[np.ndarray, "batch part *cells"] = field(default_factory=lambda: np.empty((0, 0)))
+    part_names: tuple[str, ...] = ()
+    part_kind: str = ""
+    part_units: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         batch = len(self.contributions)
         object.__setattr__(self, "map_unit", self.map_unit or self.unit)
         if not self.parameter_names:
             object.__setattr__(self, "parameter_contributions", np.empty((batch, 0)))
-        for name in ("contributions", "parameter_contributions", "baseline", "prediction", "correction"):
+        if not self.part_names:
+            object.__setattr__(self, "part_contributions", np.empty((batch, 0, *self.contributions.shape[1:])))
+        for name in (*_LINEAR, "baseline", "prediction", "correction"):
             object.__setattr__(self, name, _frozen(getattr(self, name)))
         object.__setattr__(self, "ids", tuple(map(str, self.ids if len(self.ids) else range(batch))))
-        for name in ("axes", "input_axes", "parameter_names", "receptive_field"):
+        for name in ("axes", "input_axes", "parameter_names", "receptive_field", "part_names", "part_units"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         self._check()
 
@@ -131,6 +147,7 @@ class RegressionMap:
         _require("ids", len(self.ids), batch)
         if self.correction.size:
             _require("correction", self.correction.shape, (batch,))
+        require_parts(self)
         if self.grade not in GRADES:
             allowed = f"one of {', '.join(GRADES)}"
             raise DataError(explained(where="RegressionMap", what="the grade", allowed=allowed, got=self.grade))
@@ -146,8 +163,7 @@ class RegressionMap:
         chosen = np.atleast_1d(np.arange(len(self))[rows])
         return replace(
             self,
-            contributions=self.contributions[chosen],
-            parameter_contributions=self.parameter_contributions[chosen],
+            **self._each(lambda values: values[chosen]),
             baseline=self.baseline[chosen],
             prediction=self.prediction[chosen],
             ids=tuple(self.ids[row] for row in chosen),
@@ -174,6 +190,24 @@ class RegressionMap:
         cells: Array = self.contributions.reshape(len(self), -1).sum(axis=1)
         shares: Array = self.parameter_contributions.sum(axis=1)
         return cells + shares
+
+    def part(self, name: str) -> RegressionMap:
+        """Return the map of one part: of a channel, ``maps.part("acc_x")``, or of a stage, ``maps.part("stage 1")``.
+
+        What the other parts carry stands in its `parameter_contributions`, one row each, so that it adds up to the
+        same prediction.
+
+        Raises
+        ------
+        ConfigError
+            Where the map has no such part.
+        """
+        return named_part(self, name)
+
+    @property
+    def part_totals(self) -> Float[np.ndarray, "batch part"]:
+        """What all cells of each part carry together, shape (batch, part)."""
+        return np.asarray(self.part_contributions.reshape(len(self), len(self.part_names), -1).sum(axis=2))
 
     @property
     def residual(self) -> Float[np.ndarray, " batch"]:
@@ -208,10 +242,12 @@ class RegressionMap:
 
         The total, and the total of every union of cells, are kept (law 4). Nothing is interpolated.
         """
-        values = self.contributions
-        for number, (cells, grid) in enumerate(zip(self.axes, self.input_axes, strict=True), start=1):
-            values = np.moveaxis(np.moveaxis(values, number, -1) @ overlap(cells, grid).T, -1, number)
-        return replace(self, contributions=values, axes=self.input_axes)
+        return replace(
+            self,
+            contributions=spread(self.contributions, self.axes, self.input_axes),
+            part_contributions=spread(self.part_contributions, self.axes, self.input_axes),
+            axes=self.input_axes,
+        )
 
     def within(self, **bounds: tuple[float, float]) -> Float[np.ndarray, " batch"]:
         """Return what a region carries, shape (batch,): ``maps.within(x=(40, 90), y=(0, 60))``.
@@ -276,8 +312,7 @@ class RegressionMap:
         self._check_comparable(other)
         return replace(
             self,
-            contributions=self.contributions - other.contributions,
-            parameter_contributions=self.parameter_contributions - other.parameter_contributions,
+            **{name: getattr(self, name) - getattr(other, name) for name in _LINEAR},
             baseline=np.broadcast_to(other.prediction, self.prediction.shape),
             reference=reference or (other.ids[0] if len(other) == 1 else "another sample each"),
         )
@@ -286,7 +321,7 @@ class RegressionMap:
         if len(other) not in {1, len(self)}:
             allowed = f"1 or {len(self)}"
             raise DataError(_incomparable("the number of samples", allowed, len(other)))
-        for name in ("target", "unit", "map_unit", "method", "log", "parameter_names", "reference"):
+        for name in ("target", "unit", "map_unit", "method", "log", "parameter_names", "part_names", "reference"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
                 raise DataError(_incomparable(f"the {name.replace('_', ' ')}", repr(mine), repr(theirs)))
@@ -311,13 +346,16 @@ class RegressionMap:
         """
         return replace(
             self,
-            contributions=self.contributions.mean(axis=0, keepdims=True),
-            parameter_contributions=self.parameter_contributions.mean(axis=0, keepdims=True),
+            **self._each(lambda values: values.mean(axis=0, keepdims=True)),
             baseline=self._in_unit(self._additive(self.baseline).mean(keepdims=True)),
             prediction=self._in_unit(self._additive(self.prediction).mean(keepdims=True)),
             ids=(name or f"mean of {len(self)} samples",),
             correction=self.correction.mean(keepdims=True) if self.correction.size else self.correction,
         )
+
+    def _each(self, change: Callable[[Array], Array]) -> dict[str, Any]:
+        """Return every array that adds up, changed."""
+        return {name: change(getattr(self, name)) for name in _LINEAR}
 
     def _additive(self, values: Array) -> Array:
         """From the target's unit to where contributions add up."""

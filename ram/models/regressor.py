@@ -1,7 +1,8 @@
 """The regressor: backbone, global average pooling, one linear unit, target units.
 
-``prediction = m + s (W mean(A) + b)`` with feature maps A, target mean m and scale s. Everything between the
-file's numbers and the prediction in the target's unit is inside the module, so that its weights say it all.
+``prediction = m + s (W mean(A) + b)`` with feature maps A, target mean m and scale s. Where several stages are pooled,
+A are the feature maps of all of them, each averaged over its own cells. Everything between the file's numbers and the
+prediction in the target's unit is inside the module, so that its weights say it all.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ __all__ = ["Regressor", "TargetScaling"]
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -18,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ram.errors import ModelError, explained
-from ram.models.backbones import Backbone
+from ram.models.backbones import Backbone, joined
 from ram.models.dense import DenseLayers
 from ram.models.symmetry import Symmetry
 
@@ -127,40 +129,59 @@ class Regressor(nn.Module):
         return result
 
     def features(self, x: Inputs) -> Float[Tensor, "batch feature *cells"]:
-        """Return the feature maps A of inputs in the file's units.
+        """Return the feature maps A of inputs in the file's units; of several stages on the finest one's cells.
 
         Raises
         ------
         ModelError
             Where channels or sizes do not fit the net.
         """
+        return joined(self.feature_maps(x))
+
+    def feature_maps(self, x: Inputs, *, stages: int | None = None) -> list[Float[Tensor, "batch feature *cells"]]:
+        """Return the feature maps of each stage that is pooled, on its own cells; of the first `stages` if given.
+
+        Raises
+        ------
+        ModelError
+            As `features`.
+        """
         self._check(x)
         if self.training or len(self.symmetries) < 2:
-            return self._features(x)
-        views = [element.undo(self._features(element.apply(x))) for element in self.symmetries]
-        return torch.stack(views).mean(dim=0)
+            return self._feature_maps(x, stages)
+        views = [map(element.undo, self._feature_maps(element.apply(x), stages)) for element in self.symmetries]
+        return [torch.stack(of_stage).mean(dim=0) for of_stage in zip(*views, strict=True)]
 
-    def _features(self, x: Inputs) -> Float[Tensor, "batch feature *cells"]:
+    def _feature_maps(self, x: Inputs, stages: int | None) -> list[Float[Tensor, "batch feature *cells"]]:
         ones = (1,) * self.ndim
         x = (x - self.input_mean.view(-1, *ones)) / self.input_scale.view(-1, *ones)
         if self.coordinates.numel():
             x = torch.cat([x, self.coordinates.to(x.dtype).expand(x.shape[0], *self.coordinates.shape)], dim=1)
-        return self.backbone(x)  # type: ignore[no-any-return]
+        if len(self.backbone.head_stages) == 1:
+            return [self.backbone(x)]
+        return list(islice(self.backbone.feature_maps(x), stages))
 
     def standardised(
-        self, features: Float[Tensor, "batch feature *cells"], parameters: Parameters | None = None
+        self, features: Tensor | Sequence[Float[Tensor, "batch feature *cells"]], parameters: Parameters | None = None
     ) -> Float[Tensor, "batch output"]:
-        """Return W mean(A) + b, the standardised prediction, in the net's own precision."""
+        """Return W mean(A) + b, the standardised prediction, in the net's own precision.
+
+        Parameters
+        ----------
+        features
+            What `features` or `feature_maps` gives.
+        """
         return self.head(self.pooled(features, parameters))  # type: ignore[no-any-return]
 
     def pooled(
-        self, features: Float[Tensor, "batch feature *cells"], parameters: Parameters | None = None
+        self, features: Tensor | Sequence[Float[Tensor, "batch feature *cells"]], parameters: Parameters | None = None
     ) -> Float[Tensor, "batch pooled"]:
         """Return what the linear unit is given: mean(A), or what the dense layers make of A; then the parameters."""
-        pooled = features.flatten(2).mean(dim=2) if self.dense is None else self.dense(features)
-        if not self.parameter_names:
-            return pooled
-        return torch.cat([pooled, self.standardised_parameters(parameters, like=pooled)], dim=1)
+        maps = [features] if isinstance(features, Tensor) else features
+        means = [self.dense(joined(maps))] if self.dense else [one.flatten(2).mean(dim=2) for one in maps]
+        if self.parameter_names:
+            means.append(self.standardised_parameters(parameters, like=means[0]))
+        return torch.cat(means, dim=1) if len(means) > 1 else means[0]
 
     def standardised_parameters(self, parameters: Parameters | None, *, like: Tensor) -> Parameters:
         """Return (p - mean) / scale, shape (batch, parameter), dtype and device of `like`; one row serves all."""
@@ -193,7 +214,7 @@ class Regressor(nn.Module):
 
     def standardised_prediction(self, x: Inputs, parameters: Parameters | None = None) -> Float[Tensor, "batch output"]:
         """Return what training compares with `standardised_targets`, shape (batch, output)."""
-        return self.standardised(self.features(x), parameters)
+        return self.standardised(self.feature_maps(x), parameters)
 
     @contextmanager
     def single_view(self) -> Iterator[None]:

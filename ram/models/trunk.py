@@ -14,7 +14,7 @@ from __future__ import annotations
 
 __all__ = ["Recipe", "Trunk"]
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,7 @@ class Trunk(Backbone):
     """
 
     def __init__(self, recipe: Recipe) -> None:
-        super().__init__(recipe["ndim"], features=recipe["features"], divisor=1)
+        super().__init__(recipe["ndim"], stage_features=(recipe["features"],), divisor=1)
         self.recipe = recipe
         self.net = nn.Module()
         for path, (kind, options) in recipe["layers"].items():
@@ -57,14 +57,14 @@ class Trunk(Backbone):
             self.net.get_parameter(path).requires_grad_(False)  # noqa: FBT003 - torch's
         self._steps = _with_ends([_Step.read(step) for step in recipe["steps"]], kept=recipe["output"])
 
-    def forward(self, x: Float[Tensor, "batch channel *space"]) -> Float[Tensor, "batch feature *cells"]:
-        """Return the feature maps, as the net that this was cut from has them."""
+    def stage_maps(self, x: Float[Tensor, "batch channel *space"]) -> Iterator[Float[Tensor, "batch feature *cells"]]:
+        """Yield the feature maps, as the net that this was cut from has them: it is one stage."""
         values: dict[str, Any] = {self.recipe["input"]: x}
         for step, spent in self._steps:
             values[step.name] = step.run(self.net, values)
             for name in spent:
                 del values[name]
-        return values[self.recipe["output"]]  # type: ignore[no-any-return]
+        yield values[self.recipe["output"]]
 
     def check_size(self, space: Sequence[int]) -> None:
         """Raise ModelError where an input has another number of axes; how small it may be the layers themselves say."""

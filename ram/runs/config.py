@@ -99,6 +99,12 @@ class ModelConfig(Section):
         default="gap", description="gap: global average pooling, exact maps; dense: flatten and dense layers, no exact map"
     )
     dense: Widths = Field(default=(64,), description="Widths of the hidden layers of a dense head")
+    head_stages: Annotated[tuple[Positive, ...], AsTuple] = Field(
+        default=(), description="Stages pooled for the linear unit, from 1, one for each width; the last if not said"
+    )
+    channels_apart: bool = Field(
+        default=False, description="A net of these widths for each channel: what each contributes is then exact"
+    )
     coordinates: Names = Field(default=(), description="Coordinate channels: names of axes, or radius")
     symmetry_average: bool = Field(
         default=False, description="Average features over the data set's symmetries when evaluating; for head gap"

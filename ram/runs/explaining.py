@@ -56,6 +56,7 @@ class Wish:
             "layer": self.layer,
             "channel": None if self.channel is None else list(channels).index(self.channel),
             "channel_unit": "1" if name is None else channels[name],
+            "channels": tuple(channels),
             "regions": regions,
             "options": self.options,
             "resolution": self.resolution,

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from ram.errors import ConfigError, ModelError, explained
 from ram.maps.nets import require_exact
+from ram.models.backbones import joined
 from ram.models.regressor import Regressor
 from ram.runs.run import Run
 from ram.storage.atomic import writing
@@ -81,13 +82,14 @@ class _Answering(nn.Module):
     def forward(self, x: Float[Tensor, "batch channel *space"], parameters: Tensor | None = None) -> tuple[Tensor, ...]:
         """Return prediction, contributions and baseline."""
         net = self.regressor
-        features = net.features(x)
+        maps = net.feature_maps(x)
+        features = joined(maps)
         width = features.shape[1]
         scale = net.target_scale / features[0, 0].numel()
         weighed = torch.einsum("tk,bk...->bt...", net.head.weight[:, :width].double(), features.double())
         contributions = weighed * scale.view(1, -1, *(1,) * net.ndim)
         baseline = net.target_mean + net.target_scale * net.head.bias.double()
-        pooled = features.flatten(2).mean(dim=2)
+        pooled = torch.cat([one.flatten(2).mean(dim=2) for one in maps], dim=1)
         if parameters is not None:
             own = (parameters.double() - net.parameter_mean) / net.parameter_scale
             pooled = torch.cat([pooled, own.to(pooled.dtype)], dim=1)

@@ -104,6 +104,8 @@ class NetSpec:
             depth=self.model.depth,
             kernel=self.model.kernel,
             norm=self.model.norm,
+            head_stages=self.model.head_stages,
+            channels_apart=len(self.channels) if self.model.channels_apart else 0,
         )
 
     def _given(self) -> Recipe:

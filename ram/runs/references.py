@@ -56,6 +56,7 @@ def _average(rows: Sequence[RegressionMap], counts: Sequence[int]) -> Regression
         rows[0],
         contributions=mean("contributions"),
         parameter_contributions=mean("parameter_contributions"),
+        part_contributions=mean("part_contributions"),
         baseline=in_unit("baseline"),
         prediction=in_unit("prediction"),
     )

@@ -339,7 +339,7 @@ class Run:
         def explain(x: np.ndarray, parameters: np.ndarray) -> dict[str, RegressionMap]:
             return explain_regressor(
                 self.regressor, x, parameters=parameters, method=self.method, input_axes=self.spec.axes,
-                batch_size=_BATCH,
+                batch_size=_BATCH, channels=tuple(self.spec.channels),
             )  # fmt: skip
 
         def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -1,0 +1,111 @@
+"""From what a net answers, grid by grid and channel by channel, to one map for each target."""
+
+from __future__ import annotations
+
+__all__ = ["Gathered", "gathered"]
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from ram.axes import Axis
+from ram.maps.nets import Answer
+from ram.maps.parts import spread
+from ram.maps.resolution import keeping_totals
+from ram.models.finer import finer_cells
+from ram.models.geometry import CellGeometry, cell_axes, receptive_fields
+
+Array = NDArray[np.float64]
+Cells = tuple[CellGeometry, ...]
+Axes = tuple[Axis, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """Maps of all targets on one grid.
+
+    Attributes
+    ----------
+    contributions
+        Shape (batch, target, *cells).
+    axes, receptive_field
+        The cells' axes, and how much of the input a cell sees along each, in the axis' unit; NaN where not known.
+    parts
+        Shape (batch, target, part, *cells); None for a map of one part.
+    correction
+        Shape (batch, target): what a finer grid took to keep totals, as a share of the map; None on the net's own.
+    """
+
+    contributions: Array
+    axes: Axes
+    receptive_field: tuple[float, ...]
+    parts: Array | None = None
+    correction: Array | None = None
+
+
+def gathered(found: Answer, cells: Sequence[Cells], input_axes: Axes, *, times: int) -> Gathered:
+    """Return an answer as one map for each target, on the cells of its finest grid.
+
+    What coarser grids hold is spread by area, so that the map sums to what all grids sum to. Parts are the channels
+    where the answer keeps them apart, else the grids where there are several.
+
+    Parameters
+    ----------
+    cells
+        Where the cells of each grid lie in the input.
+    times
+        How many times finer than its own each grid is wanted.
+    """
+    grids = [_Grid(one, *_placed(own, input_axes)) for one, own in zip(found.contributions, cells, strict=True)]
+    if found.finer:
+        finer = [_finer_axes(own, one, input_axes, times) for own, one in zip(cells, found.finer, strict=True)]
+        grids = [_refined(*one) for one in zip(grids, found.finer, finer, strict=True)]
+    axes = max(grids, key=lambda one: one.values[0, 0, 0].size).axes
+    fields = tuple(np.max([one.receptive_field for one in grids], axis=0).tolist())
+    same = [spread(one.values, one.axes, axes) for one in grids]
+    by_channel = same[0] if len(same) == 1 else np.sum(same, axis=0)
+    parts = by_channel if by_channel.shape[2] > 1 else np.concatenate(same, axis=2) if len(same) > 1 else None
+    whole = by_channel[:, :, 0] if by_channel.shape[2] == 1 else by_channel.sum(axis=2)
+    corrected = [one.corrected for one in grids if one.corrected is not None]
+    return Gathered(whole, axes, fields, parts, _share(corrected, whole) if corrected else None)
+
+
+@dataclass(frozen=True, eq=False)
+class _Grid:
+    """What one grid holds, shape (batch, target, channel, *cells), and the absolute corrections that it took."""
+
+    values: Array
+    axes: Axes
+    receptive_field: tuple[float, ...]
+    corrected: Float[np.ndarray, "batch target"] | None = None
+
+
+def _finer_axes(cells: Cells, values: Array, input_axes: Axes, times: int) -> Axes:
+    counts = values.shape[3:]
+    return cell_axes(
+        [finer_cells(one, times=times, count=count) for one, count in zip(cells, counts, strict=True)], input_axes
+    )
+
+
+def _refined(coarse: _Grid, values: Array, axes: Axes) -> _Grid:
+    """Return a grid on finer cells; those that it had keep their totals."""
+    found, share = keeping_totals(values, axes, coarse.values, coarse.axes)
+    corrected = share * np.abs(found).reshape(*share.shape, -1).sum(axis=-1)  # (batch, target, channel)
+    return _Grid(found, axes, coarse.receptive_field, corrected.sum(axis=2))
+
+
+def _share(corrected: Sequence[Array], whole: Array) -> Array:
+    size = np.abs(whole).reshape(*whole.shape[:2], -1).sum(axis=2)
+    return np.asarray(np.sum(corrected, axis=0) / np.where(size > 0, size, 1.0))
+
+
+@lru_cache(maxsize=64)
+def _placed(cells: Cells, axes: Axes) -> tuple[Axes, tuple[float, ...]]:
+    """Return the cells' axes and receptive fields in the axes' units."""
+    seen = receptive_fields(cells, axes)
+    known = (extent if one.traced else float("nan") for extent, one in zip(seen, cells, strict=True))
+    return cell_axes(cells, axes), tuple(known)
