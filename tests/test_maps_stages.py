@@ -65,9 +65,12 @@ def assert_adds_up(one: RegressionMap, scale: float) -> None:
     np.testing.assert_array_less(np.abs(one.residual) / size, 1e-12)
 
 
-@pytest.mark.parametrize("outputs", [1, 3])
+ALL_HEADS = [pytest.param(head, marks=[pytest.mark.slow] * (head in ("two stages", "apart"))) for head in HEADS]
+
+
+@pytest.mark.parametrize("outputs", [pytest.param(1, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("ndim", [1, 2, 3])
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", ALL_HEADS)
 @pytest.mark.parametrize("name", sorted(BACKBONES))
 def test_what_the_parts_carry_adds_up_to_the_prediction(name: str, head: str, ndim: int, outputs: int) -> None:
     net, x = regressor(name, ndim, outputs=outputs, head=HEADS[head]), inputs(ndim)
@@ -127,7 +130,7 @@ def test_a_channel_apart_is_what_the_net_says_without_the_others(ndim: int) -> N
     np.testing.assert_allclose(maps["f"].part_totals[:, 0], total, rtol=1e-10)
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", ALL_HEADS)
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 def test_a_batch_is_its_samples_one_by_one_and_in_chunks(ndim: int, head: str) -> None:
     net, x = regressor("resnet", ndim, head=HEADS[head]), inputs(ndim, batch=5)
@@ -154,7 +157,7 @@ def test_state_sign_and_scale(head: str) -> None:
     )
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", ALL_HEADS)
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 def test_on_the_inputs_grid_and_within_a_region_sums_are_kept(ndim: int, head: str) -> None:
     one = explain_regressor(regressor("resnet", ndim, head=HEADS[head]), inputs(ndim), input_axes=axes(ndim))["f"]
@@ -238,7 +241,7 @@ def test_a_finer_stage_is_what_that_stage_alone_would_show() -> None:
 
 
 @pytest.mark.parametrize("method", ["grad-ram", "hirescam", "xgrad-cam", "ablation-cam"])
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", ["stages", "both"])
 def test_methods_of_a_layer_agree_at_the_features(head: str, method: str) -> None:
     net, x = regressor("resnet", head=HEADS[head]), inputs(2)
     one, exact = explain_regressor(net, x, method=method)["f"], explain_regressor(net, x)["f"]

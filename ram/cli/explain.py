@@ -74,6 +74,8 @@ def explain(
         return
     for one in maps.values():
         say_map(one, chosen)
+        if one.part_names:
+            say_parts(one)
     for word, path in kept.items():
         say(f"{word}: {path}")
 
@@ -165,8 +167,8 @@ def position_of(known: Dataset, word: str, *, option: str, also: Sequence[str] =
 
 def as_dict(maps: RegressionMap, data: Dataset) -> dict[str, object]:
     """Return what a script would ask of maps: the numbers of each sample, not the cells."""
-    names, carried = parts_of(maps, data)
-    columns = (maps.ids, maps.prediction, maps.baseline, maps.residual, carried)
+    names, carried = regions_of(maps, data)
+    columns = (maps.ids, maps.prediction, maps.baseline, maps.residual, carried, maps.part_totals)
     return {
         "unit": maps.unit,
         "map_unit": maps.map_unit,
@@ -180,16 +182,17 @@ def as_dict(maps: RegressionMap, data: Dataset) -> dict[str, object]:
                 "prediction": float(total),
                 "baseline": float(base),
                 "residual": float(rest),
-                "carried": dict(zip(names, map(float, parts), strict=True)),
+                "carried": dict(zip(names, map(float, regions), strict=True)),
+                **({maps.part_kind: dict(zip(maps.part_names, map(float, parts), strict=True))} if parts.size else {}),
             }
-            for name, total, base, rest, parts in zip(*columns, strict=True)
+            for name, total, base, rest, regions, parts in zip(*columns, strict=True)
         ],
     }
 
 
 def say_map(maps: RegressionMap, data: Dataset) -> None:
     """Print for each sample what its prediction is made of."""
-    names, carried = parts_of(maps, data)
+    names, carried = regions_of(maps, data)
     if not maps.adds_up:
         heads = ["sample", "prediction", *names]
         plain = zip(maps.ids, maps.prediction, carried, strict=True)
@@ -212,7 +215,16 @@ def say_map(maps: RegressionMap, data: Dataset) -> None:
     )
 
 
-def parts_of(maps: RegressionMap, data: Dataset) -> tuple[Sequence[str], Float[np.ndarray, "batch part"]]:
+def say_parts(maps: RegressionMap) -> None:
+    """Print what each channel, stage or layer carries, sample by sample."""
+    units = maps.part_units or (("1" if maps.log else maps.map_unit),) * len(maps.part_names)
+    heads = [name if unit == "1" else f"{name} ({unit})" for name, unit in zip(maps.part_names, units, strict=True)]
+    pairs = zip(maps.ids, maps.part_totals, strict=True)
+    rows = [[str(name), *(f"{part:+.4g}" for part in parts)] for name, parts in pairs]
+    say_table(f"{maps.target}: what each {maps.part_kind} carries", ["sample", *heads], rows)
+
+
+def regions_of(maps: RegressionMap, data: Dataset) -> tuple[Sequence[str], Float[np.ndarray, "batch part"]]:
     """Return what the named regions (and parameters) carry, or the whole map where the file names no regions."""
     from ram.evaluation.regions import region_table
 

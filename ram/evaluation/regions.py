@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["RegionRow", "RegionTable", "region_table"]
+__all__ = ["RegionRow", "RegionTable", "part_table", "region_table"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -130,6 +130,22 @@ def region_table(
         unit="1" if maps.log else maps.unit,
         net=np.concatenate([net, own], axis=1),
         physics=np.concatenate([physics, np.full_like(own, np.nan)], axis=1),
+        log=maps.log,
+    )
+
+
+def part_table(maps: RegressionMap) -> RegionTable:
+    """Return what each part of the maps carries: each channel of a net that keeps them apart, or each stage.
+
+    Design parameters beside the input follow; all rows together are the whole, as in `region_table`.
+    """
+    net = np.concatenate([maps.part_totals, maps.parameter_contributions], axis=1)
+    return RegionTable(
+        names=(*maps.part_names, *maps.parameter_names),
+        ids=maps.ids,
+        unit="1" if maps.log else maps.unit,
+        net=net,
+        physics=np.full_like(net, np.nan),
         log=maps.log,
     )
 

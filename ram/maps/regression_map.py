@@ -207,7 +207,7 @@ class RegressionMap:
     @property
     def part_totals(self) -> Float[np.ndarray, "batch part"]:
         """What all cells of each part carry together, shape (batch, part)."""
-        return np.asarray(self.part_contributions.reshape(len(self), len(self.part_names), -1).sum(axis=2))
+        return np.asarray(self.part_contributions.sum(axis=tuple(range(2, self.part_contributions.ndim))))
 
     @property
     def residual(self) -> Float[np.ndarray, " batch"]:

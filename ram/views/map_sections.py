@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["gallery", "hero", "physics", "regions"]
+__all__ = ["gallery", "hero", "parts", "physics", "regions"]
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ram.evaluation.regions import RegionRow, RegionTable
+from ram.evaluation.regions import RegionRow, RegionTable, part_table
 from ram.views.findings import Explained
 from ram.views.numbers import Writer, fixed, per_cent
 from ram.views.panels import panel
@@ -53,6 +53,20 @@ _WHOLE = (
     "Every cell belongs to a region, voids too, so the signed columns add up to prediction minus reference. The mean "
     "absolute value says how much a region makes samples differ; the share is its part of the sum of those."
 )
+_PARTS_TITLE = {
+    "channel": "Which channel carries how much?",
+    "stage": "Which stage carries how much?",
+}
+_PARTS_WORDS = {
+    "channel": (
+        "The net keeps the input's channels apart until its linear unit, so what a prediction owes to each of them is "
+        "exact: the signed columns add up to prediction minus reference."
+    ),
+    "stage": (
+        "Several stages of the net are pooled: the early ones see little and lie on fine cells, the late ones see "
+        "far. What each adds is exact: the signed columns add up to prediction minus reference."
+    ),
+}
 _RANKS = (
     "Rank correlation (Spearman) between map and physics over the cells with material, the truth summed on the "
     "net's own cells, sample by sample: 1 puts every cell in the right order, 0 is chance. A map without any net "
@@ -175,21 +189,35 @@ def regions(story: Story) -> Content | None:
     }
 
 
+def parts(story: Story) -> Content | None:
+    """Return what each channel or stage carries, by target and by sample shown; None where maps have no parts."""
+    shown = story.shown.maps
+    if not shown.part_names:
+        return None
+    tables = {name: _readable(part_table(found.maps)) for name, found in story.targets.items()}
+    contents = [_region_content(story, name, table, shown.part_kind) for name, table in tables.items()]
+    return {
+        "title": _PARTS_TITLE[shown.part_kind],
+        "words": [_PARTS_WORDS[shown.part_kind]],
+        "tables": [*contents, _shown_regions(story, _readable(part_table(shown)))],
+    }
+
+
 def _readable(table: RegionTable) -> RegionTable:
     """Return logarithms of factors as per cent, other tables as they are."""
     return replace(table, net=100 * table.net, unit="%") if table.log else table
 
 
-def _region_content(story: Story, name: str, table: RegionTable) -> Content:
+def _region_content(story: Story, name: str, table: RegionTable, what: str = "region") -> Content:
     writer = _table_writer(story, name, table)
     sides = ("net", "physics") if np.isfinite(table.physics).any() else ("net",)
-    head = [f"{what}, {side}" for what in ("mean", "mean |…|", "share") for side in sides]
+    head = [f"{figure}, {side}" for figure in ("mean", "mean |…|", "share") for side in sides]
     rows = [_region_row(row, writer, sides) for row in table.rows]
     sums = [writer.bare(float(np.nansum([getattr(r, side) for r in table.rows])), sign=True) for side in sides]
     count, reference = len(table.ids), story.targets[name].reference_words
     return {
         "caption": f"{_headed(name, table)}: mean over {count:,} samples of the test part, against the {reference}",
-        "head": ["region", *head, *(["mean |net − physics|"] if len(sides) == 2 else [])],
+        "head": [what, *head, *(["mean |net − physics|"] if len(sides) == 2 else [])],
         "rows": rows,
         "foot": ["all together", *sums, *([""] * (len(rows[0]) - 1 - len(sums)))],
     }
@@ -221,6 +249,7 @@ def _shown_regions(story: Story, table: RegionTable) -> Content:
         total = np.nansum(physics) if np.isfinite(physics).any() else np.nan
         pairs = zip([*net, net.sum()], [*physics, total], strict=True)
         rows.append([name, *(_pair(writer, one, other, known=known) for one, other in pairs)])
+    known = known and bool(np.isfinite(table.physics).any())
     sides = "by the net | by physics" if known else "by the net"
     against = story.shown.reference_words
     return {

@@ -36,6 +36,7 @@ def page(story: Story) -> Content:
         "accuracy": _accuracy(story),
         "gallery": map_sections.gallery(story),
         "regions": map_sections.regions(story),
+        "parts": map_sections.parts(story),
         "physics": map_sections.physics(story),
         "data": _data(story),
         "training": {"picture": embedded(training_curve(story.run.history, units=story.run.units), "training curves")},
@@ -122,10 +123,12 @@ def _tile(story: Story, name: str, figures: Mapping[str, Any]) -> Content:
 
 def _anchors(story: Story) -> list[tuple[str, str]]:
     every = [
-        ("accuracy", "Numbers"), ("maps", "Maps"), ("regions", "Regions"),
+        ("accuracy", "Numbers"), ("maps", "Maps"), ("regions", "Regions"), ("parts", "Parts"),
         ("physics", "Physics"), ("data", "Data"), ("training", "Training"), ("config", "Config and provenance"),
     ]  # fmt: skip
-    return [pair for pair in every if pair[0] != "regions" or story.targets[story.first].regions]
+    left_out = set() if story.targets[story.first].regions else {"regions"}
+    left_out |= set() if story.shown.maps.part_names else {"parts"}
+    return [pair for pair in every if pair[0] not in left_out]
 
 
 def _accuracy(story: Story) -> Content:
