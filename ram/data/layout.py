@@ -32,11 +32,13 @@ from numpy.typing import NDArray
 
 from ram.data import origin
 from ram.data.spec import PARTS, SCHEMA, DatasetSpec, Record
+from ram.data.texts import Ids, Texts
 from ram.errors import DataError, explained, nearest
 from ram.storage import atomic, hdf5, netcdf
 
 Array = NDArray[Any]
 _NO_REGION = 255
+_BLOCK_BYTES = 2**20
 
 
 def write_dataset(path: str | os.PathLike[str], spec: DatasetSpec, records: Iterable[Record]) -> Path:
@@ -93,8 +95,8 @@ class _Writer:
     def __init__(self, file: h5py.File, spec: DatasetSpec, path: str) -> None:
         self._file, self._spec, self._path = file, spec, path
         self._row = 0
-        self._rows_of_id: dict[str, int] = {}
-        self._groups: list[str] = []
+        self._ids, self._groups = Ids(), Texts()
+        self._packing = spec.packing
         self._columns = {
             **{f"targets/{name}": np.full(spec.count, np.nan) for name in spec.targets},
             **{f"parameters/{name}": np.full(spec.count, np.nan) for name in spec.parameters},
@@ -106,14 +108,15 @@ class _Writer:
         self._large = self._add_large()
         empty = {name: digest_of(np.full(array.shape[1:], array.fillvalue)) for name, array in self._large.items()}
         self._digests = {name: np.full(spec.count, value, dtype=np.uint64) for name, value in empty.items()}
-        block = (max(1, spec.rows_together), *spec.input_shape)
-        self._block: Array = np.zeros(block, dtype=spec.packing.stored)
+        row_bytes = self._packing.stored.itemsize * int(np.prod(spec.input_shape))
+        rows = spec.rows_together or max(1, min(spec.count, _BLOCK_BYTES // row_bytes))
+        self._block: Array = np.zeros((rows, *spec.input_shape), dtype=self._packing.stored)
 
     def add(self, record: Record) -> None:
         """Write the next row."""
         self._check(record)
-        self._rows_of_id[record.id] = self._row
-        self._groups.append(record.group)
+        self._ids.add(record.id)
+        self._groups.add(record.group)
         for name, value in record.targets.items():
             self._columns[f"targets/{name}"][self._row] = value
         for name, value in record.parameters.items():
@@ -135,8 +138,8 @@ class _Writer:
             self._refuse("the records", f"{self._spec.count} as declared", self._row)
         self._flush_block()
         file = self._file
-        netcdf.add_texts(file, "ids", list(self._rows_of_id), dims=("sample",))
-        netcdf.add_texts(file, "groups", self._groups, dims=("sample",))
+        for name, texts in (("ids", self._ids), ("groups", self._groups)):
+            netcdf.add_texts(file, name, texts.blocks(), width=texts.width, dims=("sample",))
         for path, values in self._columns.items():
             self._add_column(path, values)
         for path, digests in self._digests.items():
@@ -150,7 +153,8 @@ class _Writer:
             netcdf.set_text(file, name, text)
         netcdf.add_dimension(file, "sample", size=spec.count)
         netcdf.add_text_coordinate(file, "channel", list(spec.channels))
-        netcdf.add_texts(file, "channel_units", list(spec.channels.values()), dims=("channel",))
+        units = netcdf.encoded_texts(list(spec.channels.values()))
+        netcdf.add_texts(file, "channel_units", [units], width=units.dtype.itemsize, dims=("channel",))
         netcdf.add_dimension(file, "bound", size=2)
         for axis in spec.axes:
             scale = netcdf.add_coordinate(file, axis.name, axis.centres, unit=axis.unit, long_name=axis.long_name)
@@ -221,9 +225,9 @@ class _Writer:
         self._digests[name][self._row] = digest_of(values)
 
     def _put_input(self, record: Record) -> None:
-        """Store the input; a chunk is written when it is full, for writing half of one would read it again."""
+        """Store the input; many are written at once: a call costs more than small ones do, half a chunk twice."""
         try:
-            stored = self._spec.packing.pack(record.x)
+            stored = self._packing.pack(record.x)
         except ValueError as error:
             reason = f"{self._path} row {self._row} (id {record.id!r}): x must be {error}."
             raise DataError(f"{reason} Choose another scale and offset, or float32.") from None
@@ -262,8 +266,9 @@ class _Writer:
     def _check_id(self, name: str) -> None:
         if not name or "\x00" in name:
             self._refuse("the id", "a text without zero bytes, not empty", repr(name))
-        if name in self._rows_of_id:
-            self._refuse("the id", "unique", f"{name!r}, which row {self._rows_of_id[name]} has too")
+        row = self._ids.row_of(name)
+        if row is not None:
+            self._refuse("the id", "unique", f"{name!r}, which row {row} has too")
 
     def _check_shape(self, what: str, values: Array, shape: tuple[int, ...]) -> None:
         if np.shape(values) != shape:

@@ -14,11 +14,12 @@ __all__ = [
     "add_dimension",
     "add_text_coordinate",
     "add_texts",
+    "encoded_texts",
     "set_flags",
     "set_text",
 ]
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import h5py
@@ -45,7 +46,7 @@ def add_coordinate(file: h5py.File, name: str, values: ArrayLike, *, unit: str, 
 
 def add_text_coordinate(file: h5py.File, name: str, values: Sequence[str]) -> h5py.Dataset:
     """Add a dimension whose coordinates are texts, such as the names of channels."""
-    return _as_scale(file, file.create_dataset(name, data=_encoded(values), track_times=False), name)
+    return _as_scale(file, file.create_dataset(name, data=encoded_texts(values), track_times=False), name)
 
 
 def add_array(
@@ -57,10 +58,17 @@ def add_array(
     return _described(file, array, dims, unit, missing)
 
 
-def add_texts(file: h5py.File, path: str, values: Sequence[str], *, dims: Sequence[str]) -> h5py.Dataset:
-    """Add texts of one fixed length, UTF-8, padded with zero bytes."""
+def add_texts(
+    file: h5py.File, path: str, values: Iterable[NDArray[np.bytes_]], *, width: int, dims: Sequence[str]
+) -> h5py.Dataset:
+    """Add texts of one fixed length, UTF-8, padded with zero bytes; `values` are some at a time, in their order."""
     group, name = _home(file, path)
-    array = group.create_dataset(name, data=_encoded(values), track_times=False)
+    dtype, size = h5py.string_dtype("utf-8", width), file[dims[0]].shape[0]
+    array = group.create_dataset(name, (size,), dtype=dtype, track_times=False)
+    begin = 0
+    for some in values:
+        array[begin : begin + len(some)] = some.astype(dtype)
+        begin += len(some)
     return _described(file, array, dims, "", None)
 
 
@@ -160,7 +168,8 @@ def _home(file: h5py.File, path: str) -> tuple[h5py.Group, str]:
     return group, name
 
 
-def _encoded(values: Sequence[str]) -> NDArray[np.bytes_]:
+def encoded_texts(values: Sequence[str]) -> NDArray[np.bytes_]:
+    """Return texts as bytes of one length, UTF-8."""
     encoded = np.array([value.encode() for value in values], dtype=np.bytes_)
     return encoded.astype(h5py.string_dtype("utf-8", max(1, encoded.dtype.itemsize)))
 
