@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ram.cli.comparing import compare
 from ram.cli.explain import explain, methods
 from ram.cli.output import AsJson, as_csv, bar, say, say_json, say_table, stoppable
 from ram.cli.trust import verify
@@ -33,6 +34,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: ram export runs/wheel_demo --onnx wheel.onnx")(export)
     app.command(epilog="Example: ram report runs/wheel_demo")(report)
     app.command(epilog="Example: ram verify runs/wheel_demo --deep")(verify)
+    app.command(epilog="Example: ram compare runs/wheel_demo runs/wheel --output comparison.html")(compare)
 
 
 def train(

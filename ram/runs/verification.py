@@ -17,6 +17,7 @@ from ram.data.spec import SCHEMA
 from ram.errors import RamError
 from ram.maps.regression_map import RegressionMap
 from ram.runs.manifest import Problem
+from ram.runs.parts import part_of
 from ram.runs.predictions import Predictions
 from ram.runs.provenance import environment, environment_differences
 from ram.runs.repeatable import repeatable
@@ -95,7 +96,7 @@ def _damaged_rows(data: Dataset) -> list[Problem]:
 
 def predicted_parts(run: Run, data: Dataset, *, progress: Steps | None = None) -> Predictions:
     """Return the predictions for every sample that has a part in the run's split, part by part."""
-    parts = {name: data.subset(name, split=run.config.data.split) for name in _PARTS}
+    parts = {name: part_of(data, run.config, name) for name in _PARTS}
     return Predictions.joined(
         [
             replace(run.predict(part, progress=progress), part_of=np.full(len(part), name))
@@ -115,6 +116,8 @@ def _predictions(run: Run, data: Dataset, tolerance: float, progress: Steps) -> 
         for what, one, other, allowed in (
             ("measured values", stored.measured, computed.measured, 0.0),
             ("predictions", stored.values, computed.values, tolerance),
+            ("lower ends of intervals", stored.lower, computed.lower, tolerance),
+            ("upper ends of intervals", stored.upper, computed.upper, tolerance),
         ):
             off = _off(one[:, number], other[:, number], allowed)
             if off is not None:
@@ -125,7 +128,7 @@ def _maps(run: Run, data: Dataset, tolerance: float) -> Iterator[Problem]:
     stored = run.maps()
     ids = next(iter(stored.values())).ids
     place = {str(name): row for row, name in enumerate(data.ids)}
-    computed = run.explain(data[[place[name] for name in ids]], reference=run.config.explain.reference)
+    computed = run.explain(data[[place[name] for name in ids]], reference=run.config.explain.reference, method=run.method)
     for target, one in stored.items():
         off = _off(_values(one), _values(computed[target]), tolerance) if target in computed else np.nan
         if off is not None:
@@ -138,8 +141,10 @@ def _values(one: RegressionMap) -> Array:
 
 def _off(stored: Array, computed: Array, tolerance: float) -> float | None:
     """Return the largest difference where it is more than allowed, None where it is not."""
-    if stored.shape != computed.shape or not np.array_equal(np.isnan(stored), np.isnan(computed)):
+    if np.array_equal(stored, computed, equal_nan=True):
+        return None
+    if stored.shape != computed.shape or not np.array_equal(np.isfinite(stored), np.isfinite(computed)):
         return float("nan")
-    off = float(np.nanmax(np.abs(stored - computed), initial=0.0))
-    spread = float(np.nanstd(stored)) if np.isfinite(stored).any() else 0.0
+    known = np.isfinite(stored)
+    off, spread = float(np.abs(stored - computed)[known].max(initial=0.0)), float(np.std(stored[known]))
     return off if off > tolerance * spread else None

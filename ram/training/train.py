@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import tomli_w
-import torch
 
 from ram.data.dataset import Dataset
 from ram.errors import ConfigError, DataError, explained
@@ -24,6 +23,7 @@ from ram.runs.config import Experiment, load_experiment
 from ram.runs.manifest import write_manifest
 from ram.runs.net import save_net
 from ram.runs.provenance import provenance
+from ram.runs.repeatable import repeatable
 from ram.runs.run import Run, open_run
 from ram.storage.atomic import write_json, write_text
 from ram.training.checkpoints import Checkpoints
@@ -76,7 +76,7 @@ def train(
         By a signal; a KeyboardInterrupt that says how to go on.
     """
     experiment, wish = _asked(config, output, overrides, resume=resume)
-    with stopping() as stop, _repeatable(experiment.training.threads), ExitStack() as held:
+    with stopping() as stop, repeatable(experiment.training.threads), ExitStack() as held:
         folder = None
         if wish is not None and (resume or wish.exists()):  # at once: the data check may take minutes
             folder = held.enter_context(run_folder(wish, experiment, resume=resume))
@@ -129,19 +129,6 @@ def _named(wish: Path | None, prepared: Prepared, held: ExitStack, *, resume: bo
         number += 1
         free = path.with_name(f"{path.name}-{number}")
     return held.enter_context(run_folder(free, experiment, resume=resume))
-
-
-@contextmanager
-def _repeatable(threads: int) -> Iterator[None]:
-    """Fix the number of threads and ask for deterministic algorithms; both as before afterwards."""
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(mode=True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
 
 
 def _execute(prepared: Prepared, folder: Path, stop: Stop, *, progress: bool | None) -> None:
