@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ram.maps.regression_map import RegressionMap
     from ram.models.regressor import Regressor
     from ram.runs.run import Run, open_run
+    from ram.training.adapting import adapt
     from ram.training.train import train
     from ram.views.report import write_report
 
@@ -40,6 +41,7 @@ __all__ = [
     "SolverError",
     "TrainingError",
     "__version__",
+    "adapt",
     "explain",
     "open_dataset",
     "open_run",
@@ -61,6 +63,7 @@ _HOMES = {
     "Sample": "ram.data.dataset",
     "SolverError": "ram.errors",
     "TrainingError": "ram.errors",
+    "adapt": "ram.training.adapting",
     "explain": "ram.maps.explain",
     "open_dataset": "ram.data.dataset",
     "open_run": "ram.runs.run",

@@ -12,7 +12,8 @@ from ram.runs.config import load_experiment
 from ram.runs.exporting import export_onnx
 from ram.runs.run import open_run
 from ram.training.train import train
-from ram.views.report import write_report
+from ram.views.map_sections import hero
+from ram.views.story import tell
 
 DENSE = ("model.head=dense", "model.dense=[12, 5]")
 
@@ -87,7 +88,7 @@ def test_every_other_method_explains_it(run, method):
 
 
 def test_its_report_says_by_how_much_the_maps_miss(run):
-    text = write_report(open_run(run.path)).read_text(encoding="utf-8")
+    text = hero(tell(open_run(run.path)))["words"]
     assert "These maps are grad-ram, first-order: the net ends in flatten and dense layers (12, 5)" in text
     data = run.data()
     shown = data[np.isin(data.ids, run.maps()["umbrella"].ids)]

@@ -80,6 +80,17 @@ def say_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]])
     console.print(table, soft_wrap=not console.is_terminal)
 
 
+def figure(value: float | None, *, unit: str = "1") -> str:
+    """Return a figure with its unit; a dash where it does not exist.
+
+    >>> figure(0.39512, unit="%"), figure(0.99412), figure(None)
+    ('0.3951 %', '0.9941', '-')
+    """
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if unit == "1" else f"{value:.4g} {unit}"
+
+
 @contextmanager
 def bar(words: str, *, total: int) -> Iterator[Callable[[int], None]]:
     """Show how far a work is, with the time left, on a terminal only; yields what counts finished parts."""

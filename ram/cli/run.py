@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ram.cli.adapting import adapt
 from ram.cli.comparing import compare
 from ram.cli.explain import explain, methods
-from ram.cli.output import AsJson, as_csv, bar, say, say_json, say_table, stoppable
+from ram.cli.output import AsJson, as_csv, bar, figure, say, say_json, say_table, stoppable
 from ram.cli.trust import verify
 from ram.errors import ConfigError, explained
 
@@ -28,6 +29,7 @@ _HEAD = 5
 def add_to(app: typer.Typer) -> None:
     """Give `app` the commands of this module."""
     app.command(epilog="Example: ram train experiments/wheel_demo.toml --set training.epochs=40")(train)
+    app.command(epilog="Example: ram adapt runs/dense --output runs/gap --set training.epochs=8")(adapt)
     app.command(epilog="Example: ram predict runs/wheel_demo new_wheels.h5 --output table.csv")(predict)
     app.command(epilog="Example: ram explain runs/wheel_demo --reference train-mean --output maps.h5")(explain)
     app.command(epilog="Example: ram methods")(methods)
@@ -173,14 +175,3 @@ def trust_lines(run: Run, predicted: Predictions) -> Iterator[str]:
             f"{found} of {len(predicted)} samples {'is' if found == 1 else 'are'} unlike what the net was trained on "
             f"(column outside; {100 * predicted.alarm:.2g} % of good ones would be)"
         )
-
-
-def figure(value: float | None, *, unit: str = "1") -> str:
-    """Return a figure with its unit; a dash where it does not exist.
-
-    >>> figure(0.39512, unit="%"), figure(0.99412), figure(None)
-    ('0.3951 %', '0.9941', '-')
-    """
-    if value is None:
-        return "-"
-    return f"{value:.4g}" if unit == "1" else f"{value:.4g} {unit}"

@@ -1,16 +1,14 @@
 """Cut a trained net where its feature maps are: what lies before becomes a backbone, what lies behind is left out.
 
-The net is followed once (torch.fx) and run on a few samples. It is cut at the last result of several cells with the
-input's axes that all of its output passes through; average pools and dropout right before the cut are left out, for
-global average pooling does the same. The copy that comes out is held against the net's own feature maps.
+The net is followed once on a few samples. It is cut at the last result of several cells with the input's axes that all
+of its output passes through; average pools and dropout right before the cut are left out, for global average pooling
+does the same. The copy that comes out is held against the net's own feature maps, for several samples and for one.
 """
 
 from __future__ import annotations
 
 __all__ = ["Cut", "cut"]
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,18 +18,17 @@ from torch import Tensor, fx, nn
 
 from ram.errors import ModelError, explained
 from ram.models.copying import DROPOUTS, called, copied
-from ram.models.operations import LAYERS
-from ram.models.tracing import Trace
+from ram.models.following import Followed, follow
 from ram.models.trunk import Trunk
 
 Inputs = Float[Tensor, "batch channel *space"]
 
-_WHERE = "ram.adapt"
 _AVERAGES = (nn.modules.pooling._AvgPoolNd, nn.modules.pooling._AdaptiveAvgPoolNd)
 _DROPOUTS = (nn.modules.dropout._DropoutNd, nn.Identity)
 _AVERAGE_FUNCTIONS = tuple(
     getattr(nn.functional, f"{kind}avg_pool{ndim}d") for kind in ("", "adaptive_") for ndim in (1, 2, 3)
 )
+_CALLS = ("call_module", "call_function", "call_method")
 
 
 @dataclass(frozen=True)
@@ -72,105 +69,37 @@ def cut(net: nn.Module, x: Inputs) -> Cut:
         Where the net cannot be followed, has no such place, more than dense layers lie behind it, or a layer before
         it is of a kind that cannot be kept as data.
     """
-    with torch.no_grad(), _attributes_kept(net):
-        graph, root = _followed(net)
-        values, places = _run(graph, root, x)
-        node = _place(graph, values, places, x, net)
-        _require_dense(node, root, values, net)
-        node = _without_averages(node, root, values)
-        trunk = copied(graph, root, node, ndim=x.ndim - 2, features=values[node].shape[1])
-        features = values[node]
-        found = trunk(x)
-    if found.shape != features.shape or not torch.equal(found, features):
-        got = f"another answer at {_called(node)} than the {type(net).__name__} itself gives"
-        step = "Hooks, pruning and code that changes with the input cannot be copied: make them permanent before"
+    run = follow(net, x)
+    node = _place(run, x, net)
+    _require_dense(run, node, net)
+    node = _without_averages(run, node)
+    features = run.values[node]
+    trunk = copied(run.graph, run.root, node, ndim=x.ndim - 2, features=features.shape[1])
+    _require_equal(trunk, x, features, f"{_called(node)} of the {type(net).__name__}")
+    return Cut(trunk, _called(node), features, run.output)
+
+
+def _require_equal(trunk: Trunk, x: Inputs, features: Tensor, where: str) -> None:
+    """Hold the copy against the net's own feature maps: bit for bit, and alike for one sample."""
+    with torch.no_grad():
+        try:
+            whole, one = trunk(x.clone()), trunk(x[:1].clone())
+        except RuntimeError as error:  # a size that was built in
+            whole, one = features, torch.full((), torch.nan)
+            where = f"{where} ('{str(error).splitlines()[0]}')"
+    same = whole.shape == features.shape and torch.equal(whole, features)
+    alone = one.shape == features[:1].shape and torch.allclose(one, features[:1], rtol=1e-3, atol=1e-5)
+    if not (same and alone):
+        got = f"another answer at {where}" + (" for a single sample" if same else "")
+        step = "Hooks, pruning and code that depends on the batch cannot be copied: make them permanent before"
         raise ModelError(_refused("the copy of the convolutions", "equal to the net's own", got, step))
-    return Cut(trunk, _called(node), features, values[_output(graph)])
 
 
-class _Alone(nn.Module):
-    """A net that is given its input alone: other arguments of its forward pass keep their defaults."""
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, x: Tensor) -> Any:
-        return self.net(x)
-
-
-class _Follow(fx.Tracer):
-    """Look into everything that is not one of torch's own layers."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:  # noqa: ARG002 - torch's
-        torchs = type(m).__module__.startswith("torch.nn")
-        return type(m) in LAYERS.values() or (torchs and not isinstance(m, (nn.Sequential, nn.ModuleList)))
-
-
-def _followed(net: nn.Module) -> tuple[fx.Graph, _Alone]:
-    root = _Alone(net)
-    try:
-        return _Follow().trace(root), root
-    except Exception as error:  # whatever code of a user's may raise when it meets a stand-in for a tensor
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        got = f"a {type(net).__name__} that decides by its values or leaves torch ('{reason}')"
-        step = "Give ram.adapt the part of it that is made of layers, or write the decision out of its forward pass"
-        raise ModelError(_refused("the net", "one that runs the same way for every input", got, step)) from None
-
-
-@contextmanager
-def _attributes_kept(net: nn.Module) -> Iterator[None]:
-    """Put back what a forward pass stores in its modules: it would hold stand-ins for tensors afterwards."""
-    kept = [(part, dict(part.__dict__)) for part in net.modules()]
-    try:
-        yield
-    finally:
-        for part, attributes in kept:
-            part.__dict__.clear()
-            part.__dict__.update(attributes)
-
-
-class _Recorder(fx.Interpreter):
-    """Run a graph and keep every result, as it was when it was made."""
-
-    def __init__(self, module: fx.GraphModule, trace: Trace) -> None:
-        super().__init__(module)
-        self.values: dict[fx.Node, Any] = {}
-        self.places: dict[fx.Node, Any] = {}
-        self._trace = trace
-
-    def run_node(self, n: fx.Node) -> Any:
-        result = super().run_node(n)
-        if isinstance(result, Tensor):
-            self.places[n] = self._trace.rows(result)
-        self.values[n] = result.clone() if isinstance(result, Tensor) else result
-        return result
-
-
-def _run(graph: fx.Graph, root: _Alone, x: Inputs) -> tuple[dict[fx.Node, Any], dict[fx.Node, Any]]:
-    """Return the result of every node, and where the cells of each tensor lie in `x`."""
-    own = x.clone()
-    with Trace(own) as trace:
-        recorder = _Recorder(fx.GraphModule(root, graph), trace)
-        recorder.run(own)
-    return recorder.values, recorder.places
-
-
-def _output(graph: fx.Graph) -> fx.Node:
-    return next(node for node in reversed(_nodes(graph)) if node.op == "output")
-
-
-def _nodes(graph: fx.Graph) -> list[fx.Node]:
-    return list(graph.nodes)
-
-
-def _place(
-    graph: fx.Graph, values: dict[fx.Node, Any], places: dict[fx.Node, Any], x: Inputs, net: nn.Module
-) -> fx.Node:
+def _place(run: Followed, x: Inputs, net: nn.Module) -> fx.Node:
     """Return the last node of several cells with the input's axes that all of the output passes through."""
-    fitting = [node for node in _nodes(graph) if node.op != "placeholder" and _maps(node, values, places, x)]
+    fitting = [node for node in run.nodes if node.op in _CALLS and _maps(run, node, x)]
     for node in reversed(fitting):
-        if not _reaches(graph, around=node):
+        if not _reaches(run, around=node):
             return node
     axes = f"{x.ndim - 2} axes of cells"
     got = f"a {type(net).__name__} without any" if not fitting else (
@@ -180,21 +109,18 @@ def _place(
     raise ModelError(_refused("the net", allowed, got, "Give ram.adapt the part of it that returns feature maps"))
 
 
-def _maps(node: fx.Node, values: dict[fx.Node, Any], places: dict[fx.Node, Any], x: Inputs) -> bool:
+def _maps(run: Followed, node: fx.Node, x: Inputs) -> bool:
     """Say whether a node's result is an activation of several cells; axes of cells must not have changed places."""
-    value = values[node]
+    value = run.values[node]
     if not isinstance(value, Tensor) or value.ndim != x.ndim or not value.is_floating_point():
         return False
-    moved = any(row.axis != dimension - 2 for dimension, row in places[node].items())
-    return len(value) == len(x) and value[0, 0].numel() > 1 and not moved and node.op in _CALLS
+    moved = any(row.axis != dimension - 2 for dimension, row in run.places[node].items())
+    return len(value) == len(x) and value[0, 0].numel() > 1 and not moved
 
 
-_CALLS = ("call_module", "call_function", "call_method")
-
-
-def _reaches(graph: fx.Graph, *, around: fx.Node) -> bool:
+def _reaches(run: Followed, *, around: fx.Node) -> bool:
     """Say whether the output can be reached from the input without passing `around`."""
-    start = next(node for node in _nodes(graph) if node.op == "placeholder")
+    start = run.nodes[0]
     seen, waiting = {around, start}, [start]
     while waiting:
         for user in waiting.pop().users:
@@ -206,7 +132,7 @@ def _reaches(graph: fx.Graph, *, around: fx.Node) -> bool:
     return False
 
 
-def _require_dense(node: fx.Node, root: _Alone, values: dict[fx.Node, Any], net: nn.Module) -> None:
+def _require_dense(run: Followed, node: fx.Node, net: nn.Module) -> None:
     """Refuse a cut that would throw trained convolutions away."""
     behind, waiting = {node}, [node]
     while waiting:
@@ -214,9 +140,9 @@ def _require_dense(node: fx.Node, root: _Alone, values: dict[fx.Node, Any], net:
         behind.update(new)
         waiting += new
     for one in behind - {node}:
-        layer = root.get_submodule(str(one.target)) if one.op == "call_module" else None
+        layer = run.root.get_submodule(str(one.target)) if one.op == "call_module" else None
         kernels = [] if layer is None else [weight for weight in layer.parameters() if weight.ndim > 2]
-        value = values[one]
+        value = run.values.get(one)
         if kernels and isinstance(value, Tensor) and value.ndim > 2 and value[0, 0].numel() > 1:
             got = f"a {type(net).__name__} with {_called(one)} behind {_called(node)}, in one of several branches"
             allowed = "one in which nothing but dense layers lies behind the last feature maps"
@@ -224,12 +150,12 @@ def _require_dense(node: fx.Node, root: _Alone, values: dict[fx.Node, Any], net:
             raise ModelError(_refused("the net", allowed, got, step))
 
 
-def _without_averages(node: fx.Node, root: _Alone, values: dict[fx.Node, Any]) -> fx.Node:
+def _without_averages(run: Followed, node: fx.Node) -> fx.Node:
     """Step back over dropout and over average pools whose windows part the cells evenly."""
-    while _kind(node, root) in {"average", "dropout"} and node.all_input_nodes:
+    while _kind(run, node) and node.all_input_nodes:
         before = node.all_input_nodes[0]
-        same = values[before].ndim == values[node].ndim and torch.allclose(
-            values[before].flatten(2).mean(2), values[node].flatten(2).mean(2), rtol=1e-4, atol=1e-6
+        same = run.values[before].ndim == run.values[node].ndim and torch.allclose(
+            run.values[before].flatten(2).mean(2), run.values[node].flatten(2).mean(2), rtol=1e-4, atol=1e-6
         )
         if before.op == "placeholder" or not same:
             break
@@ -237,9 +163,9 @@ def _without_averages(node: fx.Node, root: _Alone, values: dict[fx.Node, Any]) -
     return node
 
 
-def _kind(node: fx.Node, root: _Alone) -> str:
+def _kind(run: Followed, node: fx.Node) -> str:
     if node.op == "call_module":
-        layer = root.get_submodule(str(node.target))
+        layer = run.root.get_submodule(str(node.target))
         return "average" if isinstance(layer, _AVERAGES) else "dropout" if isinstance(layer, _DROPOUTS) else ""
     if node.op == "call_function":
         functions = (("average", _AVERAGE_FUNCTIONS), ("dropout", DROPOUTS))
@@ -252,4 +178,4 @@ def _called(node: fx.Node) -> str:
 
 
 def _refused(what: str, allowed: str, got: str, next_step: str) -> str:
-    return explained(where=_WHERE, what=what, allowed=allowed, got=got, next_step=next_step)
+    return explained(where="ram.adapt", what=what, allowed=allowed, got=got, next_step=next_step)

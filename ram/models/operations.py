@@ -93,8 +93,13 @@ def layer_options(layer: nn.Module) -> dict[str, Any]:
     >>> layer_options(nn.MaxPool1d(2))["stride"], layer_options(nn.Conv1d(1, 2, 3, bias=False))["bias"]
     (2, False)
     """
-    names = [name for name in inspect.signature(type(layer)).parameters if name not in {"device", "dtype"}]
-    return {name: _option(layer, name) for name in names}
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    given = (one.name for one in inspect.signature(type(layer)).parameters.values() if one.kind in named)
+    return {name: _option(layer, name) for name in given if name not in _LEFT_OUT}
+
+
+# Where weights lie is not how a layer is made; the last two are Hardtanh's old names for other options.
+_LEFT_OUT = ("device", "dtype", "min_value", "max_value")
 
 
 def _option(layer: nn.Module, name: str) -> Any:

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ram.errors import ModelError, explained
+from ram.models.adaptation import Adaptation
 from ram.models.backbones import Backbone, joined
 from ram.models.dense import DenseLayers
 from ram.models.symmetry import Symmetry
@@ -109,6 +110,7 @@ class Regressor(nn.Module):
         self.parameter_names, self.parameter_units = tuple(parameters), tuple(parameters.values())
         self.symmetries = tuple(symmetries)
         self.backbone = backbone
+        self.adaptation: Adaptation | None = None  # where the net was made from another one, as ram.adapt does
         self.dense = dense
         pooled = backbone.features if dense is None else dense.features
         self.head = nn.Linear(pooled + len(parameters), len(targets))
@@ -152,9 +154,13 @@ class Regressor(nn.Module):
         views = [map(element.undo, self._feature_maps(element.apply(x), stages)) for element in self.symmetries]
         return [torch.stack(of_stage).mean(dim=0) for of_stage in zip(*views, strict=True)]
 
-    def _feature_maps(self, x: Inputs, stages: int | None) -> list[Float[Tensor, "batch feature *cells"]]:
+    def standardised_inputs(self, x: Inputs) -> Inputs:
+        """Return (x - mean) / scale, channel by channel: what the backbone sees besides coordinates."""
         ones = (1,) * self.ndim
-        x = (x - self.input_mean.view(-1, *ones)) / self.input_scale.view(-1, *ones)
+        return (x - self.input_mean.view(-1, *ones)) / self.input_scale.view(-1, *ones)
+
+    def _feature_maps(self, x: Inputs, stages: int | None) -> list[Float[Tensor, "batch feature *cells"]]:
+        x = self.standardised_inputs(x)
         if self.coordinates.numel():
             x = torch.cat([x, self.coordinates.to(x.dtype).expand(x.shape[0], *self.coordinates.shape)], dim=1)
         if len(self.backbone.head_stages) == 1:

@@ -159,25 +159,25 @@ def load_net(path: Path) -> tuple[Regressor, NetSpec]:
     """
     tensors, content = read_tensors(path, schema=_SCHEMA)
     spec = _spec(content["spec"], tensors)
-    regressor = _built(spec, path)
-    state = {name.removeprefix("net."): value for name, value in tensors.items() if name.startswith("net.")}
-    regressor.to(state["head.weight"].dtype)
-    regressor.load_state_dict(state)
-    return regressor.eval(), spec
+    return _built(spec, tensors, path).eval(), spec
 
 
-def _built(spec: NetSpec, path: Path) -> Regressor:
+def _built(spec: NetSpec, tensors: Mapping[str, Tensor], path: Path) -> Regressor:
     """Return the net of a checkpoint; what a recipe holds that no `Trunk` can be is a fault of the file."""
+    state = {name.removeprefix("net."): value for name, value in tensors.items() if name.startswith("net.")}
     try:
-        return spec.build()
+        regressor = spec.build()
+        regressor.to(state["head.weight"].dtype)
+        regressor.load_state_dict(state)
     except (AttributeError, KeyError, ModelError, RuntimeError, TypeError, ValueError) as error:
         if spec.trunk is None:
             raise
         step = "It was written by a newer version or changed: update ram, or restore it from a copy"
         raise DataError(
             explained(where=str(path), what="the backbone of a checkpoint", allowed="made of layers known to ram",
-                      got=f"'{error}'", next_step=step)
+                      got=f"'{str(error).splitlines()[0]}'", next_step=step)
         ) from None  # fmt: skip
+    return regressor
 
 
 def _spec(content: dict[str, Any], tensors: dict[str, Tensor]) -> NetSpec:

@@ -85,6 +85,11 @@ class Run:
         return dict(self._json("trust.json")) if (self.path / "trust.json").is_file() else {}
 
     @cached_property
+    def adaptation(self) -> dict[str, Any]:
+        """Where the net was made from another one: what that was worth, as `ram.models.adaptation`; else empty."""
+        return dict(self._json("adaptation.json")) if (self.path / "adaptation.json").is_file() else {}
+
+    @cached_property
     def times(self) -> dict[str, Any]:
         """Wall-clock times, which no comparison of runs looks at."""
         return dict(self._json("times.json"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "batches_of", "checked", "prepare", "scaling_of"]
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from ram.runs.measured import measured_targets, target_units
 from ram.runs.net import NetSpec
 from ram.runs.opening import open_data
 from ram.runs.parts import CHOOSING, part_of
+from ram.training.starting import describing, recipe_of, take_over
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,16 @@ class Prepared:
     findings: tuple[Finding, ...]
 
 
-def prepare(experiment: Experiment, *, data: str | Path | Dataset | None = None) -> Prepared:
+def prepare(
+    experiment: Experiment, *, data: str | Path | Dataset | None = None, net: Regressor | None = None
+) -> Prepared:
     """Return the net and its batches, checked.
+
+    Parameters
+    ----------
+    net
+        What to start from in place of drawn weights; it is copied. Its backbone is the config's, or its own where it
+        was cut from a net of somebody else's.
 
     Raises
     ------
@@ -61,28 +71,46 @@ def prepare(experiment: Experiment, *, data: str | Path | Dataset | None = None)
     """
     whole = data if isinstance(data, Dataset) else open_data(experiment.data, data)
     section = experiment.data
-    _check_names(experiment)
-    findings = check_for_training(whole, section.targets, section.parameters, split=section.split)
-    units = target_units(whole, section.targets, wanted=section.units)
-    parts = {name: part_of(whole, experiment, name) for name in ("train", CHOOSING)}
-    loading = choose_loading(
-        list(parts.values()), loading=section.loading, budget_bytes=byte_size(section.memory_budget)
-    )
-    batches = {name: _batches(part, experiment, units, loading) for name, part in parts.items()}
+    experiment = experiment if net is None else describing(net, experiment)
+    findings = checked(whole, experiment)
+    batches, units = batches_of(whole, experiment, ("train", CHOOSING))
     train = batches["train"]
     spec = NetSpec(
         model=experiment.model,
         channels=whole.channels,
         axes=whole.axes,
         symmetries=whole.symmetries,
-        targets=_scaling(train, units, log=section.log_targets),
+        targets=scaling_of(train, units, log=section.log_targets),
         parameters={name: whole.parameters[name] for name in section.parameters},
+        trunk=None if net is None else recipe_of(net),
     )
     regressor = _build(spec, train, experiment)
+    if net is not None:
+        take_over(regressor, net)
     space = [axis.size for axis in whole.axes]
     group = symmetry_group(whole.symmetries, space=space) if experiment.training.augment else ()
     group = group if len(group) > 1 else ()
     return Prepared(experiment, whole, train, batches[CHOOSING], regressor, spec, group, findings)
+
+
+def checked(whole: Dataset, experiment: Experiment) -> tuple[Finding, ...]:
+    """Return what a person should look at in the data; what nobody could train on is refused."""
+    section = experiment.data
+    _check_names(experiment)
+    return check_for_training(whole, section.targets, section.parameters, split=section.split)
+
+
+def batches_of(
+    whole: Dataset, experiment: Experiment, names: Sequence[str]
+) -> tuple[dict[str, Batches], dict[str, str]]:
+    """Return parts of the data as batches, by name, and the unit of each target."""
+    section = experiment.data
+    units = target_units(whole, section.targets, wanted=section.units)
+    parts = {name: part_of(whole, experiment, name) for name in names}
+    loading = choose_loading(
+        list(parts.values()), loading=section.loading, budget_bytes=byte_size(section.memory_budget)
+    )
+    return {name: _batches(part, experiment, units, loading) for name, part in parts.items()}, units
 
 
 def _check_names(experiment: Experiment) -> None:
@@ -107,7 +135,7 @@ def _batches(part: Dataset, experiment: Experiment, units: dict[str, str], loadi
     )
 
 
-def _scaling(train: Batches, units: dict[str, str], *, log: tuple[str, ...]) -> tuple[TargetScaling, ...]:
+def scaling_of(train: Batches, units: dict[str, str], *, log: tuple[str, ...]) -> tuple[TargetScaling, ...]:
     """Mean and scale of each target over the training part; a sample of weight 2 counts as two of them."""
     rows = []
     for (name, unit), values in zip(units.items(), train.targets.numpy().T, strict=True):

@@ -18,6 +18,7 @@ import tomli_w
 from ram.data.dataset import Dataset
 from ram.errors import ConfigError, DataError, explained
 from ram.maps.regression_map import save_maps
+from ram.models.regressor import Regressor
 from ram.randomness import seed_of
 from ram.runs.config import Experiment, load_experiment
 from ram.runs.manifest import write_manifest
@@ -32,6 +33,7 @@ from ram.training.prepare import Prepared, prepare
 from ram.training.progress import TrainingProgress, say_checked, say_differences
 from ram.training.results import write_results
 from ram.training.resuming import fingerprint, is_finished, require_run, run_folder, settle_provenance
+from ram.training.starting import describing, start_digest, started_from, write_start
 from ram.training.stopping import Stop, stopping
 
 
@@ -43,6 +45,7 @@ def train(
     overrides: Sequence[str] = (),
     resume: bool = False,
     progress: bool | None = None,
+    net: Regressor | None = None,
 ) -> Run:
     """Train the net of an experiment and return its run.
 
@@ -65,6 +68,9 @@ def train(
     progress
         Show progress; None: on a terminal only. Where it is False, nothing is said of the data check either; what
         it found is in the run's checks.json.
+    net
+        What to start from in place of drawn weights: what `ram.adapt` returned, or a trained net that the config's
+        model describes. It is copied, and kept in the run's start.safetensors.
 
     Raises
     ------
@@ -76,20 +82,22 @@ def train(
         By a signal; a KeyboardInterrupt that says how to go on.
     """
     experiment, wish = _asked(config, output, overrides, resume=resume)
+    experiment = experiment if net is None else describing(net, experiment)
     with stopping() as stop, repeatable(experiment.training.threads), ExitStack() as held:
         folder = None
         if wish is not None and (resume or wish.exists()):  # at once: the data check may take minutes
             folder = held.enter_context(run_folder(wish, experiment, resume=resume))
             if is_finished(folder):
                 return open_run(folder)
+            net = started_from(folder, net)
         with stop.at_once():
-            prepared = prepare(experiment, data=data)
+            prepared = prepare(experiment, data=data, net=net)
         if progress is not False:
             say_checked(prepared.findings, samples=len(prepared.data))
         if folder is None:
             folder = _named(wish, prepared, held, resume=resume)
         stop.says = f"go on with 'ram train --resume {folder}'"
-        _execute(prepared, folder, stop, progress=progress)
+        _execute(prepared, folder, stop, net=net, progress=progress)
     return open_run(folder)
 
 
@@ -131,13 +139,15 @@ def _named(wish: Path | None, prepared: Prepared, held: ExitStack, *, resume: bo
     return held.enter_context(run_folder(free, experiment, resume=resume))
 
 
-def _execute(prepared: Prepared, folder: Path, stop: Stop, *, progress: bool | None) -> None:
+def _execute(prepared: Prepared, folder: Path, stop: Stop, *, net: Regressor | None, progress: bool | None) -> None:
     """Train and measure in a folder that is held, from wherever it stands; nothing where the run is finished."""
     if is_finished(folder):
         return
+    if net is not None:  # before the config, by which a run is known: none is there without its start
+        write_start(folder, prepared.regressor, prepared.spec, net=net)
     if not (folder / "config.toml").exists():
         write_text(folder / "config.toml", _complete_config(prepared, folder))
-    said = _provenance(prepared)
+    said = _provenance(prepared) | start_digest(folder)
     differences = settle_provenance(folder, said)
     if differences and progress is not False:
         say_differences(differences)
@@ -211,12 +221,12 @@ def _timed(folder: Path) -> Iterator[dict[str, float]]:
     """Yield what will say how long training took, earlier parts of it that were stopped by a signal included."""
     path, times, started = folder / "times.json", {"training_s": 0.0}, time.monotonic()
     if path.is_file():
-        times["training_s"] = float(json.loads(path.read_text(encoding="utf-8"))["training_s"])
+        times |= json.loads(path.read_text(encoding="utf-8"))
     try:
         yield times
     except BaseException:
         with suppress(DataError):  # a full disk may be why
-            write_json(path, {"training_s": round(times["training_s"] + time.monotonic() - started, 1)})
+            write_json(path, {**times, "training_s": round(times["training_s"] + time.monotonic() - started, 1)})
         raise
     times["training_s"] = round(times["training_s"] + time.monotonic() - started, 1)
 

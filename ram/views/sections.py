@@ -11,6 +11,7 @@ import numpy as np
 
 from ram.evaluation.regions import RegionRow
 from ram.views import map_sections
+from ram.views.adapted import adapted
 from ram.views.numbers import figure, fixed, per_cent
 from ram.views.pictures import errors, scatter, training_curve
 from ram.views.story import Story
@@ -34,6 +35,7 @@ def page(story: Story) -> Content:
         "sections": _anchors(story),
         "hero": map_sections.hero(story),
         "accuracy": _accuracy(story),
+        "adapted": adapted(story),
         "gallery": map_sections.gallery(story),
         "regions": map_sections.regions(story),
         "parts": map_sections.parts(story),
@@ -123,11 +125,13 @@ def _tile(story: Story, name: str, figures: Mapping[str, Any]) -> Content:
 
 def _anchors(story: Story) -> list[tuple[str, str]]:
     every = [
-        ("accuracy", "Numbers"), ("maps", "Maps"), ("regions", "Regions"), ("parts", "Parts"),
+        ("accuracy", "Numbers"), ("adapted", "Before and after"), ("maps", "Maps"), ("regions", "Regions"),
+        ("parts", "Parts"),
         ("physics", "Physics"), ("data", "Data"), ("training", "Training"), ("config", "Config and provenance"),
     ]  # fmt: skip
     left_out = set() if story.targets[story.first].regions else {"regions"}
     left_out |= set() if story.shown.maps.part_names else {"parts"}
+    left_out |= set() if story.run.adaptation else {"adapted"}
     return [pair for pair in every if pair[0] not in left_out]
 
 
