@@ -12,8 +12,8 @@ import ram
 
 PUBLIC = {
     "METHODS", "Axis", "ConfigError", "DataError", "Dataset", "ModelError", "RamError", "RegressionMap", "Regressor",
-    "Run", "Sample", "SolverError", "TrainingError", "__version__", "adapt", "explain", "open_dataset", "open_run", "train",
-    "write_report",
+    "Run", "Sample", "SolverError", "TrainingError", "__version__", "adapt", "explain", "open_dataset", "open_run",
+    "train", "write_report",
 }  # fmt: skip
 HEAVY = {"torch", "matplotlib", "scipy", "h5py", "sklearn", "skfem", "pandas", "lightning_fabric", "pint"}
 

@@ -20,6 +20,7 @@ from ram.runs.run import open_run
 from ram.testing import check_regressor
 from ram.training.adapting import adapt_run
 from ram.training.least_squares import RIDGES, fit_linear
+from ram.training.progress import TrainingProgress
 from ram.training.starting import take_over
 from ram.training.train import train
 from ram.views.adapted import adapted as adapted_section
@@ -347,6 +348,29 @@ def test_a_net_in_another_scale_is_the_same_function(disc_run):
 def test_a_net_that_the_config_does_not_describe_is_refused(disc_run, disc_folder, overrides, message):
     with pytest.raises(ModelError, match=message):
         train(disc_folder / "discs.toml", net=open_run(disc_run).regressor, overrides=overrides, progress=False)
+
+
+@pytest.mark.parametrize("broken_at", [1, 2])
+def test_a_stopped_training_of_an_adapted_net_goes_on_to_the_same_bytes(
+    fine_tuned, adapted, tmp_path, monkeypatch, broken_at
+):
+    shown = TrainingProgress.on_epoch
+
+    def fail(self, epoch):
+        shown(self, epoch)
+        if epoch.epoch == broken_at:
+            raise RuntimeError("power is out")
+
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainingProgress, "on_epoch", fail)
+        with pytest.raises(RuntimeError, match="power is out"):
+            train(fine_tuned.path.parent / "discs.toml", output=folder, net=adapted, progress=False)
+    run = train(folder, resume=True, progress=False)
+    for name in ("checkpoint.safetensors", "start.safetensors", "adaptation.json", "history.jsonl", "maps.h5"):
+        assert (run.path / name).read_bytes() == (fine_tuned.path / name).read_bytes()
+    assert run.provenance["start_sha256"] == fine_tuned.provenance["start_sha256"]
+    assert {"step_before_s", "training_s", "evaluation_s"} <= set(run.times)
 
 
 # ---- our own nets with a dense head
