@@ -306,8 +306,8 @@ def _pooled(regressor: Regressor, batches: Batches) -> Array:
     rows, device = [], regressor.head.weight.device
     with torch.no_grad():
         for batch in batches.stream():
-            features = regressor.features(batch.x.to(device))
-            rows.append(regressor.pooled(features, batch.parameters.to(device)).double().cpu().numpy())
+            maps = regressor.feature_maps(batch.x.to(device))
+            rows.append(regressor.pooled(maps, batch.parameters.to(device)).double().cpu().numpy())
     return np.concatenate(rows)
 
 

@@ -105,9 +105,9 @@ def linear_unit_of(net: nn.Module, x: Tensor, found: Cut, *, outputs: int) -> tu
                 call = run_head(net, x, find_head(net, x, output=output), output=output)
         except ModelError:
             return None
-        if call.weight.shape[1] != found.features.shape[1]:
+        if len(call.weights) != 1 or call.weights[0].shape[1] != found.features.shape[1]:
             return None
-        rows.append((call.weight[0], call.bias[0]))
+        rows.append((call.weights[0][0], call.bias[0]))
     weight, bias = (torch.stack(column).detach() for column in zip(*rows, strict=True))
     pooled = found.features.flatten(2).mean(dim=2).double()
     answered = pooled @ weight.double().T + bias.double()

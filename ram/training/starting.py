@@ -30,7 +30,7 @@ def describing(net: Regressor, experiment: Experiment) -> Experiment:
     """Return the experiment, saying of a backbone that no config can describe that it is given."""
     if recipe_of(net) is None:
         return experiment
-    changes = {"backbone": GIVEN, "head": "gap", "coordinates": ()}
+    changes = {"backbone": GIVEN, "head": "gap", "head_stages": (), "coordinates": (), "channels_apart": False}
     return experiment.model_copy(update={"model": experiment.model.model_copy(update=changes)})
 
 
