@@ -100,6 +100,7 @@ def test_records_under_numbered_names(runs: Path) -> None:
         "inputs": "/runs/run_*/acc",
         "layout": "channel time",
         "sample_rate": {"path": "@sample_rate", "unit": "Hz"},
+        "lengths": "pad",
         "targets": {
             "crack_depth_mm": {"path": "/runs/run_*@crack_depth_mm", "unit": "1"},
             "temperature": "/runs/run_*/temperature",

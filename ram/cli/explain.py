@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ram.maps.regression_map import RegressionMap
 
 
+_MOST_NEAR = 10_000  # ids among which the nearest is looked for: more would take minutes
+
+
 def explain(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as ram train made it.")],
     *,
@@ -157,12 +160,15 @@ def position_of(known: Dataset, word: str, *, option: str, also: Sequence[str] =
     ConfigError
         Where there is none; names the nearest.
     """
-    ids = [str(name) for name in known.ids]
-    if word not in ids:
+    import numpy as np
+
+    ids = known.ids
+    found = np.flatnonzero(ids == word)
+    if not found.size:
         choices = " or ".join([*also, f"the id of a sample of {known.path}"])
-        near = nearest(word, [*also, *ids]) or f"The first id is '{ids[0]}'"
+        near = nearest(word, [*also, *ids[:_MOST_NEAR].tolist()]) or f"The first id is '{ids[0]}'"
         raise ConfigError(explained(where=option, what="the value", allowed=choices, got=f"'{word}'", next_step=near))
-    return ids.index(word)
+    return int(found[0])
 
 
 def as_dict(maps: RegressionMap, data: Dataset) -> dict[str, object]:

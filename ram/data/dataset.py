@@ -338,7 +338,11 @@ class Dataset:
         return np.asarray(self._source.head.columns[path][self.indices])
 
     def _text_column(self, path: str) -> NDArray[np.str_]:
-        return np.char.decode(self._column(path).astype(np.bytes_), "utf-8")
+        texts = self._column(path).astype(np.bytes_)
+        try:
+            return texts.astype(np.str_)  # of ASCII alone, and twenty times as fast
+        except UnicodeDecodeError:
+            return np.char.decode(texts, "utf-8")
 
     def _columns(self, kind: str, known: Mapping[str, str], names: Sequence[str] | None) -> NDArray[np.float64]:
         names = list(known) if names is None else list(names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["FASTEST", "AxisFind", "Contents", "Quantity", "axes_of", "rates_for", "unit_of"]
+__all__ = ["FASTEST", "AxisFind", "Contents", "Quantity", "attribute_unit_of", "axes_of", "rates_for", "unit_of"]
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -149,6 +149,16 @@ def unit_of(facts: Facts) -> str:
         if name.lower() in {"unit", "units", "uom"} and isinstance(value, str):
             return value
     return ""
+
+
+def attribute_unit_of(name: str, attributes: Facts) -> str:
+    """Return the unit of an attribute, which stands beside it under the attribute's own name.
+
+    >>> attribute_unit_of("depth", {"depth": 3.5, "depth_unit": "mm"})
+    'mm'
+    """
+    spelled = {f"{name}{join}{word}".lower() for join in (".", "_", " ", "") for word in ("units", "unit", "uom")}
+    return next((value for key, value in attributes.items() if key.lower() in spelled and isinstance(value, str)), "")
 
 
 def words_of(name: str) -> str:

@@ -18,6 +18,7 @@ from ram.data.info_axes import (
     AxisFind,
     Contents,
     Quantity,
+    attribute_unit_of,
     axes_of,
     plain_name,
     quoted,
@@ -224,18 +225,22 @@ def _targets_beside(contents: Contents, choice: _Choice) -> Iterator[Find]:
     group, _, last = choice.pattern.rpartition("/")
     seen: dict[str, list[object]] = {}
     units: dict[str, str] = {}
+    beside: dict[str, list[Facts]] = {}
+    for node in contents.nodes if "*" in group else ():
+        if len(node.get("values", [])) == 1:
+            beside.setdefault(node["path"].rpartition("/")[0], []).append(node)
     for member in choice.members:
-        for name, value in member.get("attributes", {}).items():
-            seen.setdefault(f"{choice.pattern}@{name}", []).append(value)
-        if "*" in group:
-            home = member["path"].rpartition("/")[0]
-            for name, value in contents.by_path.get(home, {}).get("attributes", {}).items():
-                seen.setdefault(f"{group}@{name}", []).append(value)
-            for node in contents.nodes:
-                inside, _, name = node["path"].rpartition("/")
-                if inside == home and len(node.get("values", [])) == 1 and name != last:
-                    seen.setdefault(f"{group}/{name}", []).append(node["values"][0])
-                    units[f"{group}/{name}"] = unit_of(node)
+        home = member["path"].rpartition("/")[0]
+        above = contents.by_path.get(home, {}) if "*" in group else {}
+        for where, attributes in ((choice.pattern, member.get("attributes", {})), (group, above.get("attributes", {}))):
+            for name, value in attributes.items():
+                seen.setdefault(f"{where}@{name}", []).append(value)
+                units[f"{where}@{name}"] = attribute_unit_of(name, attributes)
+        for node in beside.get(home, ()):
+            name = node["path"].rpartition("/")[2]
+            if name != last:
+                seen.setdefault(f"{group}/{name}", []).append(node["values"][0])
+                units[f"{group}/{name}"] = unit_of(node)
     for place, values in seen.items():
         numbers = {value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)}
         name = words_of(re.split(r"[@/]", place)[-1])
@@ -347,7 +352,21 @@ def _time_lines(choice: _Choice) -> list[str]:
         length = max(1, cells // _WINDOWS)
         lines.append(f"window = {length}   # cells of one sample: {cells // length} windows in {cells:,}; choose")
         lines.append(f"stretch = {4 * length}   # what is trained on and what is tested on lie in different stretches")
-    return lines
+    return lines + _length_lines(choice)
+
+
+def _length_lines(choice: _Choice) -> list[str]:
+    """Return what to say of records that differ along the time axis alone."""
+    shapes = [member["shape"] for member in choice.members]
+    if not choice.many or "time" not in choice.roles or len({len(shape) for shape in shapes}) > 1:
+        return []
+    along = choice.roles.index("time")
+    cells = [shape[along] for shape in shapes]
+    if min(cells) == max(cells):
+        return []
+    return [
+        f'lengths = "pad"   # records of {min(cells):,} to {max(cells):,} cells; or "crop", one length, or window = ...'
+    ]
 
 
 def _axis_to_cut(choice: _Choice) -> str:

@@ -7,13 +7,16 @@ __all__ = ["open_data"]
 from pathlib import Path
 
 from ram.data.dataset import Dataset, open_dataset, whole_of
+from ram.data.mapped.settings import Quantity
 from ram.data.mapped.source import MappedFile
 from ram.data.spec import SCHEMA
 from ram.runs.config import DataConfig
 from ram.storage import hdf5
 
 
-def open_data(section: DataConfig, path: str | Path | None = None, *, for_prediction: bool = False) -> Dataset:
+def open_data(
+    section: DataConfig, path: str | Path | None = None, *, for_prediction: bool = False, cells: int | None = None
+) -> Dataset:
     """Return the data of an experiment, or those in another file that is like it.
 
     Parameters
@@ -22,6 +25,8 @@ def open_data(section: DataConfig, path: str | Path | None = None, *, for_predic
         In place of the experiment's file. A `ram-dataset/1` file needs no mapping and gets none.
     for_prediction
         The file needs no targets, groups and parts.
+    cells
+        What whole records of different length are cut or padded to, in place of the file's longest or shortest.
 
     Raises
     ------
@@ -33,4 +38,7 @@ def open_data(section: DataConfig, path: str | Path | None = None, *, for_predic
         return open_dataset(file)
     if hdf5.schema_of(hdf5.check_is_hdf5(file)) == SCHEMA:
         return open_dataset(file)
-    return whole_of(MappedFile(file, section.mapping, for_prediction=for_prediction))
+    mapping = section.mapping
+    if cells is not None and mapping.lengths in ("pad", "crop"):
+        mapping = mapping.model_copy(update={"lengths": Quantity(value=cells)})
+    return whole_of(MappedFile(file, mapping, for_prediction=for_prediction))

@@ -157,7 +157,7 @@ class Run:
         DataError
             Where the file is missing, damaged, or does not hold what the mapping says; targets need not be there.
         """
-        return open_data(self.config.data, path, for_prediction=True)
+        return open_data(self.config.data, path, for_prediction=True, cells=self.spec.axes[-1].size)
 
     def predictions(self, part: str = "test") -> Predictions:
         """Return the stored predictions of ``"train"``, ``"validation"`` or ``"test"``, with measured values."""

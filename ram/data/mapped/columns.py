@@ -153,6 +153,9 @@ def texts_along(
 
 def _windows_of(series: Series, windows: Windows) -> Iterator[tuple[int, Values, Values]]:
     """Yield record, samples and their windows of values, shape (sample, cell), some at a time."""
+    if windows.measured is not None:
+        yield from _measured_records(series, windows)
+        return
     at_once = max(1, _CELLS // windows.length)
     for begin in range(0, windows.count, _ROWS):
         rows = np.arange(begin, min(begin + _ROWS, windows.count))
@@ -166,6 +169,17 @@ def _windows_of(series: Series, windows: Windows) -> Iterator[tuple[int, Values,
             for part in range(0, slab.positions.size, at_once):
                 chosen = slice(part, part + at_once)
                 yield slab.first, rows[slab.positions[chosen]], every[slab.begins[chosen]]
+
+
+def _measured_records(series: Series, windows: Windows) -> Iterator[tuple[int, Values, Values]]:
+    """Yield record, sample and the values of whole records, as far as they were measured."""
+    rows = np.arange(windows.count)
+    for row, record, size in zip(rows, windows.places(rows)[0].tolist(), windows.sizes(rows).tolist(), strict=True):
+        moments = series.moments[record if len(series.moments) > 1 else 0]
+        if moments is not None:
+            place = slice(record, record + 1) if len(series.moments) == 1 else slice(0, 1)
+            cells = moments.read(place, along=2, cells=slice(0, size))[0, 0]
+            yield record, rows[row : row + 1], cells[None]
 
 
 def _found(places: Places, pattern: str, inputs: Inputs, key: str) -> tuple[Found | None, ...]:

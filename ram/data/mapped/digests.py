@@ -100,8 +100,9 @@ class Verified:
         if self._digests is None:
             return
         for (part, blocks), digests, done in zip(self._parts, self._digests.blocks, self._done, strict=True):
-            for record, begin in zip(records.tolist(), begins.tolist(), strict=True):
-                for number in blocks.touching(record, begin, begin + length):
+            ends = np.minimum(begins + length, blocks.lengths[records])
+            for record, begin, end in zip(records.tolist(), begins.tolist(), ends.tolist(), strict=True):
+                for number in blocks.touching(record, begin, end):
                     if not done[number] and blocks.read(part.recorded, number) != digests[number]:
                         raise damaged(path, f"{part.text.lstrip('/')} record {record}")
                     done[number] = True

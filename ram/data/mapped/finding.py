@@ -26,6 +26,10 @@ _USUAL = {
 }
 _USUAL_OF_ONE_CHANNEL = {1: ("time",), 2: ("sample", "time"), 3: ("sample", "y", "x"), 4: ("sample", "z", "y", "x")}
 _USUAL_OF_ONE_RECORD = {1: ("time",), 2: ("channel", "time"), 3: ("channel", "y", "x"), 4: ("channel", "z", "y", "x")}
+_LENGTHS_DIFFER = (
+    'Say what becomes of records of different length: lengths = "pad" (zeros to the longest, each length kept), '
+    '"crop" (all to the shortest) or a length such as "0.5 s"; or cut windows: window = "0.5 s"'
+)
 _USUAL_OF_ONE_OF_BOTH = {1: ("time",), 2: ("y", "x"), 3: ("z", "y", "x")}
 
 
@@ -58,7 +62,8 @@ def find_inputs(places: Places, mapping: DataMapping) -> Inputs:
         name: Recorded(tuple(_oriented(places, one, layout, space, _key(name)) for one in several), along + 2, stacked)
         for name, (several, _) in found.items()
     }
-    _check_alike(places, list(records.values()), along + 2, windowed=mapping.window is not None)
+    differ = mapping.window is not None or mapping.lengths is not None
+    _check_alike(places, list(records.values()), along + 2, windowed=differ)
     channels = _channel_names(places, mapping, records[name].channels)
     parts = [_part(places, mapping, name, records[name], [name] if name else channels) for name in found]
     units = [unit for _, units in parts for unit in units]
@@ -165,7 +170,7 @@ def _check_alike(places: Places, all_parts: Sequence[Recorded], along: int, *, w
             wanted = [lead[0].shape[0], part.channels, *lead[0].shape[2:]]
             wanted[along] = guide.shape[along] if windowed else wanted[along]
             if list(one.shape) != wanted:
-                step = 'Cut windows of one length: window = "0.5 s"' if one.shape[along] != wanted[along] else ""
+                step = _LENGTHS_DIFFER if one.shape[along] != wanted[along] and not windowed else ""
                 other = guide if windowed else lead[0]
                 allowed, got = f"of shape {other.array.shape} as {other.array.text}", f"shape {one.array.shape}"
                 raise places.refused(one.array.text, "inputs", what="a record", allowed=allowed, got=got, step=step)

@@ -34,7 +34,7 @@ class Grid:
 
     def axis(self, size: int, *, windowed: bool) -> Axis:
         """Return the axis of the samples: that of the records, or that of a window, which begins at zero."""
-        if self.centres is not None and not windowed:
+        if self.centres is not None and self.centres.size == size and not windowed:
             return Axis.from_centres(self.name, self.unit, self.centres, long_name=self.long_name)
         start = 0.0 if windowed else self.start
         return Axis.uniform(self.name, self.unit, size=size, step=self.step, start=start, long_name=self.long_name)
@@ -71,7 +71,7 @@ def grids_of(places: Places, mapping: DataMapping, inputs: Inputs) -> tuple[Grid
         elif settings.step is not None:
             grids.append(_grid_of_step(places, settings, settings.step, name, key))
         else:
-            windowed = mapping.window is not None and place == inputs.along
+            windowed = (mapping.window is not None or mapping.lengths is not None) and place == inputs.along
             grids.append(_grid_of_centres(places, settings, inputs, place, size=size, windowed=windowed))
     return tuple(grids)
 

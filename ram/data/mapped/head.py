@@ -17,11 +17,12 @@ from ram.axes import Axis
 from ram.data.head import Head
 from ram.data.mapped.columns import numbers_along, optional_series_of, series_of
 from ram.data.mapped.finding import find_inputs
-from ram.data.mapped.grids import Grid, cells_of, grids_of
+from ram.data.mapped.grids import grids_of
 from ram.data.mapped.inputs import Inputs
 from ram.data.mapped.labels import Labels, labels_of
+from ram.data.mapped.lengths import said_of, windows_of
 from ram.data.mapped.places import Places
-from ram.data.mapped.settings import DataMapping
+from ram.data.mapped.settings import DataMapping, Quantity
 from ram.data.mapped.windows import Windows
 from ram.data.spec import DatasetSpec
 
@@ -75,34 +76,22 @@ def lay_out(places: Places, mapping: DataMapping, *, for_prediction: bool = Fals
     inputs = find_inputs(places, mapping)
     grids = grids_of(places, mapping, inputs)
     whole = mapping.window is None and mapping.stretch is None
-    windows = _windows(places, mapping, inputs, grids[inputs.along])
+    windows = windows_of(places, mapping, inputs, grids[inputs.along])
     windows, labels = labels_of(
         places, mapping, inputs, windows, for_prediction=for_prediction, draw=bool(mapping.targets)
     )
     axes = [
-        grid.axis(size, windowed=False) if whole or place != inputs.along else grid.axis(windows.length, windowed=True)
+        grid.axis(size if place != inputs.along else windows.length, windowed=place == inputs.along and not whole)
         for place, (grid, size) in enumerate(zip(grids, inputs.shape, strict=True))
     ]
     columns, units, said = _columns(places, mapping, inputs, windows, for_prediction=for_prediction)
-    said += [part.conversion.said for part in inputs.parts]
+    said += [part.conversion.said for part in inputs.parts] + [said_of(windows)]
+    columns |= _column_of_lengths(windows)
     columns |= _columns_of_labels(labels)
     head = _head(
         places, mapping, inputs, tuple(axes), columns=columns, units=units, notes="; ".join(filter(None, said))
     )
     return Layout(head, inputs, windows, whole, _paths(places, mapping))
-
-
-def _windows(places: Places, mapping: DataMapping, inputs: Inputs, grid: Grid) -> Windows:
-    lengths = inputs.parts[0].recorded.lengths()
-    stretch = None if mapping.stretch is None else cells_of(places, mapping.stretch, grid, key="stretch")
-    longest = int(lengths.max()) if stretch is None else min(stretch, int(lengths.max()))
-    length = longest if mapping.window is None else cells_of(places, mapping.window, grid, key="window")
-    hop = length if mapping.hop is None else cells_of(places, mapping.hop, grid, key="hop")
-    windows = Windows.over(lengths, length=length, hop=hop, stretch=stretch)
-    if windows.count == 0:
-        allowed = f"at most {longest:,} cells, the longest {'record' if stretch is None else 'stretch'}"
-        raise places.refused(inputs.array.text, "window", what="a window", allowed=allowed, got=f"{length:,}")
-    return windows
 
 
 def _columns(
@@ -125,6 +114,11 @@ def _columns(
         units[kind][name] = conversion.unit
         said.append(conversion.said)
     return columns, units, said
+
+
+def _column_of_lengths(windows: Windows) -> dict[str, NDArray[Any]]:
+    sizes = windows.sizes(np.arange(windows.count))
+    return {"lengths": sizes} if (sizes < windows.length).any() else {}
 
 
 def _columns_of_labels(labels: Labels) -> dict[str, NDArray[Any]]:
@@ -170,4 +164,5 @@ def _paths(places: Places, mapping: DataMapping) -> dict[str, str]:
     paths |= {f"parameters/{name}": places.whole(place.path) for name, place in mapping.parameters.items()}
     others = {"ids": mapping.ids, "groups": mapping.groups, f"splits/{_SPLIT}": mapping.split.path}
     others |= {"weights": mapping.weights.path if mapping.weights else None}
+    others |= {"lengths": mapping.lengths.path if isinstance(mapping.lengths, Quantity) else None}
     return paths | {name: places.whole(path) for name, path in others.items() if path}

@@ -85,11 +85,17 @@ class Inputs:
             for part in self.parts:
                 _read_part(part, rows, windows, out[:, first : first + part.recorded.channels], whole=whole)
                 first += part.recorded.channels
+        if windows.measured is not None:
+            for values, size in zip(out, windows.sizes(rows).tolist(), strict=True):
+                _cells(values, 1 + self.along, size, windows.length - size)[...] = 0.0  # whatever is stored there
         return out
 
 
 def _read_part(part: Part, rows: NDArray[np.int64], windows: Windows, out: NDArray[np.float32], *, whole: bool) -> None:
     recorded, along = part.recorded, part.recorded.along - 1
+    if windows.measured is not None and not (recorded.stacked and recorded.lengths()[0] == windows.length):
+        _read_records(part, rows, windows, out)
+        return
     if recorded.view is not None:
         records, begins = windows.places(rows)
         if whole:
@@ -108,6 +114,14 @@ def _read_part(part: Part, rows: NDArray[np.int64], windows: Windows, out: NDArr
             continue
         for position, begin in zip(slab.positions.tolist(), slab.begins.tolist(), strict=True):
             out[position] = _cells(values[0], along, begin, windows.length)
+
+
+def _read_records(part: Part, rows: NDArray[np.int64], windows: Windows, out: NDArray[np.float32]) -> None:
+    """Read records of different length one by one, as much of each as counts."""
+    places = zip(windows.places(rows)[0].tolist(), windows.sizes(rows).tolist(), strict=True)
+    for row, (record, size) in enumerate(places):
+        values = part.recorded.read(record, record + 1, slice(0, size))
+        _cells(out[row], part.recorded.along - 1, 0, size)[...] = _converted(values, part.conversion)[0]
 
 
 def _cells(record: NDArray[Any], axis: int, begin: int, length: int) -> NDArray[Any]:

@@ -75,6 +75,16 @@ def _words(given: object) -> object:
     return tuple(given.split()) if isinstance(given, str) else given
 
 
+def _lengths(given: object) -> object:
+    if isinstance(given, str) and given not in ("pad", "crop"):
+        try:
+            return _quantity(given)
+        except ValueError:
+            allowed = "'pad', 'crop', a number of cells, a time such as '5 ms', or the path of each record's length"
+            raise ValueError(allowed) from None
+    return _quantity(given) if not isinstance(given, str) else given
+
+
 def _several(given: object) -> object:
     return (given,) if isinstance(given, (int, float)) else given
 
@@ -83,6 +93,9 @@ Numbers = Annotated[
     tuple[float, ...], AsTuple, BeforeValidator(_several, json_schema_input_type=float | tuple[float, ...])
 ]
 AQuantity = Annotated[Quantity, BeforeValidator(_quantity, json_schema_input_type=float | str | Quantity)]
+SomeLengths = Annotated[
+    Literal["pad", "crop"] | Quantity, BeforeValidator(_lengths, json_schema_input_type=float | str | Quantity)
+]
 
 
 class ChannelPlace(_Sparse):
@@ -159,6 +172,11 @@ class DataMapping(_Sparse):
         default=None, description="Records are parted into stretches of this length; each is a group of its own"
     )
     along: str = Field(default="time", description="The axis that windows are cut along")
+    lengths: SomeLengths | None = Field(
+        default=None,
+        description="Records of different length: 'pad' with zeros to the longest, 'crop' to the shortest, "
+        "make all this long ('5 ms', 4096), or the path of each record's measured length",
+    )
     targets: dict[str, APlace] = Field(default_factory=dict, description="Path of each target by name")
     parameters: dict[str, APlace] = Field(default_factory=dict, description="Path of each design parameter by name")
     ids: str | None = Field(default=None, description="Path of the samples' names")

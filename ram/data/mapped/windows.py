@@ -38,6 +38,7 @@ class Windows:
 
     A segment is a record or a stretch of it; ``record`` and ``begin`` say where each begins, ``ends`` how many
     windows there are up to its end. ``kept`` holds the numbers of the windows that are used, None for all.
+    ``measured`` holds the cells of each record that count, where some have fewer than a window: the rest is padding.
     """
 
     length: int
@@ -46,6 +47,18 @@ class Windows:
     begin: Numbers
     ends: Numbers
     kept: Numbers | None = None
+    measured: Numbers | None = None
+
+    @classmethod
+    def whole(cls, lengths: Numbers, *, length: int) -> Windows:
+        """Return one window for each record, whatever its length: longer ones are cut, shorter ones padded.
+
+        >>> windows = Windows.whole(np.array([10, 4]), length=6)
+        >>> windows.count, windows.sizes(np.arange(2)).tolist()
+        (2, [6, 4])
+        """
+        records = np.arange(lengths.size)
+        return cls(length, length, records, np.zeros_like(records), records + 1, measured=lengths)
 
     @classmethod
     def over(cls, lengths: Numbers, *, length: int, hop: int, stretch: int | None = None) -> Windows:
@@ -74,6 +87,13 @@ class Windows:
         """Return some of the windows."""
         numbers = np.arange(self.count) if self.kept is None else self.kept
         return self if wanted.all() else replace(self, kept=numbers[wanted])
+
+    def sizes(self, rows: Numbers) -> Numbers:
+        """Return how many cells of each row are no padding."""
+        if self.measured is None:
+            return np.full(rows.size, self.length)
+        record, begin = self.places(rows)
+        return np.asarray(np.minimum(self.length, self.measured[record] - begin))
 
     def segments(self, rows: Numbers) -> Numbers:
         """Return the segment of each row."""
