@@ -140,6 +140,14 @@ def many_run(many_discs: Path) -> Path:
     return train(many_discs / "discs.toml", output=many_discs / "run", progress=False).path
 
 
+@pytest.fixture(scope="session")
+def many_ensemble(many_discs: Path) -> Path:
+    """The folder of an ensemble of two seeds on 300 discs; nothing may be written there."""
+    from ram.training.train import train
+
+    return train(many_discs / "discs.toml", seeds=2, output=many_discs / "ensemble", progress=False).path
+
+
 @pytest.fixture
 def bare_discs(tmp_path: Path) -> Path:
     """The same discs in a file without targets, truth and regions: what a user wants predicted."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ram.data.dataset import Dataset, Sample
     from ram.maps.regression_map import RegressionMap
+    from ram.runs.predictions import Predictions
 
 
 _MOST_NEAR = 10_000  # ids among which the nearest is looked for: more would take minutes
@@ -72,13 +73,16 @@ def explain(
         save_maps(output, maps)
     if pictures:
         save_pictures(pictures, maps, chosen)
+    predicted = opened.predict(chosen)
     if as_json:
-        say_json({"run": str(run), "targets": {name: as_dict(of, chosen) for name, of in maps.items()}, **kept})
+        answers = {name: as_dict(of, chosen, predicted) for name, of in maps.items()}
+        say_json({"run": str(run), "targets": answers, **kept})
         return
     for one in maps.values():
         say_map(one, chosen)
         if one.part_names:
             say_parts(one)
+    say_outside(predicted)
     for word, path in kept.items():
         say(f"{word}: {path}")
 
@@ -171,10 +175,11 @@ def position_of(known: Dataset, word: str, *, option: str, also: Sequence[str] =
     return int(found[0])
 
 
-def as_dict(maps: RegressionMap, data: Dataset) -> dict[str, object]:
+def as_dict(maps: RegressionMap, data: Dataset, predicted: Predictions) -> dict[str, object]:
     """Return what a script would ask of maps: the numbers of each sample, not the cells."""
     names, carried = regions_of(maps, data)
     columns = (maps.ids, maps.prediction, maps.baseline, maps.residual, carried, maps.part_totals)
+    known = trusted(maps, predicted)
     return {
         "unit": maps.unit,
         "map_unit": maps.map_unit,
@@ -190,14 +195,40 @@ def as_dict(maps: RegressionMap, data: Dataset) -> dict[str, object]:
                 "residual": float(rest),
                 "carried": dict(zip(names, map(float, regions), strict=True)),
                 **({maps.part_kind: dict(zip(maps.part_names, map(float, parts), strict=True))} if parts.size else {}),
+                **trust,
             }
-            for name, total, base, rest, regions, parts in zip(*columns, strict=True)
+            for name, total, base, rest, regions, parts, trust in zip(*columns, known, strict=True)
         ],
     }
 
 
+def trusted(maps: RegressionMap, predicted: Predictions) -> list[dict[str, object]]:
+    """Return for each sample how far its numbers may be trusted: interval, outside, and what members agree on."""
+    from ram.maps.ensemble_map import EnsembleMap
+
+    low, high = predicted.interval(maps.target)
+    rows: list[dict[str, object]] = [{} for _ in maps.ids]
+    for place, row in enumerate(rows):
+        if predicted.has_intervals:
+            row |= {"lower": float(low[place]), "upper": float(high[place])}
+            row |= {"outside": bool(predicted.is_outside[place]), "outside_p": float(predicted.outside[place])}
+        if isinstance(maps, EnsembleMap):
+            row["undisputed"] = float(maps.undisputed_share()[place])
+    return rows
+
+
+def say_outside(predicted: Predictions) -> None:
+    """Name the samples that are unlike those that the net was trained on."""
+    names = [str(name) for name in predicted.ids[predicted.is_outside]]
+    if names:
+        many = f"{len(names)} of {len(predicted)} samples {'is' if len(names) == 1 else 'are'}"
+        say(f"{many} unlike what the net was trained on; trust their maps less: {', '.join(names)}")
+
+
 def say_map(maps: RegressionMap, data: Dataset) -> None:
     """Print for each sample what its prediction is made of."""
+    from ram.maps.ensemble_map import EnsembleMap
+
     names, carried = regions_of(maps, data)
     if not maps.adds_up:
         heads = ["sample", "prediction", *names]
@@ -214,9 +245,13 @@ def say_map(maps: RegressionMap, data: Dataset) -> None:
         for name, total, base, parts, rest in zip(*columns, strict=True)
     ]
     sums = "logarithms of factors" if maps.log else maps.unit
+    heads = ["sample", "prediction", "= baseline", *(f"+ {name}" for name in names), "+ residual"]
+    if isinstance(maps, EnsembleMap):
+        heads.append("undisputed")
+        rows = [[*row, f"{100 * share:.0f} %"] for row, share in zip(rows, maps.undisputed_share(), strict=True)]
     say_table(
         f"{maps.target} in {maps.unit}, against {maps.reference}; parts in {sums} ({maps.method}, {maps.grade})",
-        ["sample", "prediction", "= baseline", *(f"+ {name}" for name in names), "+ residual"],
+        heads,
         rows,
     )
 

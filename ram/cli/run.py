@@ -4,22 +4,20 @@ from __future__ import annotations
 
 __all__ = ["add_to"]
 
-import math
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ram.cli.adapting import adapt
 from ram.cli.comparing import compare
 from ram.cli.explain import explain, methods
+from ram.cli.numbers import interval_figures, say_members, seeds_in, trust_lines
 from ram.cli.output import AsJson, as_csv, bar, figure, say, say_json, say_table, stoppable
 from ram.cli.trust import verify
 from ram.errors import ConfigError, explained
 
 if TYPE_CHECKING:
-    from ram.runs.predictions import Predictions
     from ram.runs.run import Run
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as ram train made it.")]
@@ -52,6 +50,10 @@ def train(
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the experiment. May be repeated.")
     ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(metavar="N|A,B,C", help="Train so many nets, or with these seeds; their mean is the ensemble."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a regressor as the experiment CONFIG says, and keep the run in a folder.
@@ -60,8 +62,9 @@ def train(
     """
     import ram
 
+    chosen, changes = None if seeds is None else seeds_in(seeds), changes or []
     with stoppable():
-        run = ram.train(config, data=data, output=output, overrides=tuple(changes or ()), resume=resume)
+        run = ram.train(config, data=data, output=output, overrides=tuple(changes), resume=resume, seeds=chosen)
     if as_json:
         say_json({"run": str(run.path), "metrics": run.metrics})
         return
@@ -149,29 +152,4 @@ def say_metrics(run: Run) -> None:
     if any(len(row) > len(heads) for row in rows):
         heads += [f"{run.config.trust.level:.4g} interval +-", "held"]
     say_table("test part", heads, rows)
-
-
-def interval_figures(of: Mapping[str, Any]) -> list[str]:
-    """Return half the mean width of a target's intervals, and the share of the test part that they hold."""
-    half = "infinite" if of["width"] is None else figure(of["width"] / 2, unit=of["unit"])
-    return [half, f"{100 * of['coverage']:.3g} %"]
-
-
-def trust_lines(run: Run, predicted: Predictions) -> Iterator[str]:
-    """Yield what a reader of predictions must know of them: what intervals promise, and who is outside."""
-    if not predicted.has_intervals or run.calibration is None:
-        return
-    yield f"intervals hold {100 * predicted.level:.3g} % of new samples like the run's own"
-    wide = [name for name, scores in run.calibration.errors.items() if math.isinf(scores.radius(predicted.level))]
-    if wide:
-        groups = min(run.calibration.errors[name].groups for name in wide)
-        needed = math.ceil(predicted.level / (1 - predicted.level) - 1e-9)
-        many = f"{groups} group{'s' if groups != 1 else ''}"
-        why = f"{many} calibrated, {100 * predicted.level:.3g} % needs {needed}"
-        yield f"intervals of {', '.join(wide)} are infinite: {why}"
-    if predicted.alarm > 0:
-        found = int(predicted.is_outside.sum())
-        yield (
-            f"{found} of {len(predicted)} samples {'is' if found == 1 else 'are'} unlike what the net was trained on "
-            f"(column outside; {100 * predicted.alarm:.2g} % of good ones would be)"
-        )
+    say_members(run)

@@ -41,7 +41,9 @@ def write_maps(path: str | os.PathLike[str], maps: Mapping[str, RegressionMap]) 
     with writing(path) as temporary, create(temporary) as file:
         set_text(file, "schema", _SCHEMA)
         for name, one in maps.items():
-            _write(file.create_group(name, track_order=True), one)
+            group = file.create_group(name, track_order=True)
+            _write(group, one)
+            _write_members(group, one)
 
 
 def read_maps(path: str | os.PathLike[str], *, prefix: str = "") -> dict[str, dict[str, Any]]:
@@ -74,6 +76,18 @@ def _groups(parent: h5py.Group, path: str) -> Iterator[tuple[str, h5py.Group]]:
                 yield place, child
             else:
                 yield from _groups(child, f"{place}/")
+
+
+def _write_members(group: h5py.Group, one: RegressionMap) -> None:
+    """Write what an ensemble's map has besides: disagreement, and the members' own maps."""
+    from ram.maps.ensemble_map import EnsembleMap
+
+    if isinstance(one, EnsembleMap):
+        dims = ["map", *(axis.name for axis in one.axes)]
+        _array(group, "deviation", one.deviation, dims, "1" if one.log else one.map_unit)
+        _array(group, "disputed", one.disputed.astype(np.int8), dims)
+        for number, member in enumerate(one.members):
+            _write(group.create_group(f"members/{number:03d}", track_order=True), member)
 
 
 def _write(group: h5py.Group, one: RegressionMap) -> None:
@@ -124,6 +138,9 @@ def _read_parts(group: h5py.Group) -> dict[str, Any]:
 
 
 def _read(group: h5py.Group) -> dict[str, Any]:
+    """Return the fields of a map; of an ensemble's map those of its members, ``{"members": [...]}``, which say all."""
+    if "members" in group:
+        return {"members": [_read(group["members"][key]) for key in sorted(group["members"])]}
     names = read_text(group, "axes").split()
     parameters = tuple(group["parameter"].asstr()[()]) if "parameter" in group else ()
     return dict(

@@ -413,7 +413,14 @@ def load_maps(path: str | os.PathLike[str], *, prefix: str = "") -> dict[str, Re
     DataError
         Where the file is missing, damaged or of another schema, or has no maps below `prefix`.
     """
-    return {name: RegressionMap(**fields) for name, fields in read_maps(path, prefix=prefix).items()}
+    return {name: _from_fields(fields) for name, fields in read_maps(path, prefix=prefix).items()}
+
+
+def _from_fields(fields: Mapping[str, Any]) -> RegressionMap:
+    from ram.maps.ensemble_map import EnsembleMap
+
+    members = fields.get("members")
+    return RegressionMap(**fields) if members is None else EnsembleMap.of([RegressionMap(**one) for one in members])
 
 
 def _frozen(values: ArrayLike) -> Array:

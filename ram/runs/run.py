@@ -37,7 +37,7 @@ from ram.runs.comparable import over_space, unit_factors
 from ram.runs.explaining import Wish, default_reference, no_choice, require_level, require_reference
 from ram.runs.references import MEAN_MAP, reference_maps
 
-CALIBRATION_FILE = "calibration.h5"
+CALIBRATION_FILE, ENSEMBLE_FILE = "calibration.h5", "ensemble.json"
 _BATCH = 128
 Reference = str | Sample | np.ndarray
 
@@ -299,13 +299,20 @@ class Run:
         for name in names:
             if name not in self.units:
                 raise ConfigError(no_choice(str(self.path), "a target", name, self.units))
-        wish = Wish(method, layer, channel, regions, options, resolution, seed)
-        known, whole = method_called(method), wish.regions_for(data)
-        if method == "ram":
+        maps = self._explained(names, data, reference, Wish(method, layer, channel, regions, options, resolution, seed))
+        return maps[target] if isinstance(target, str) else maps
+
+    def _explained(
+        self, names: Sequence[str], data: Dataset, reference: Reference | None, wish: Wish
+    ) -> dict[str, RegressionMap]:
+        """Return the maps of targets that are known."""
+        known, whole = method_called(wish.method), wish.regions_for(data)
+        if wish.method == "ram":
             require_exact(self.regressor)
-        own = method == self.method and layer is None and resolution == 1  # what references.h5 has maps of
+        # What references.h5 has maps of.
+        own = wish.method == self.method and wish.layer is None and wish.resolution == 1
         against, parameters, called = self._reference(reference, data, known, own=own)
-        maps = explain_regressor(
+        return explain_regressor(
             self.regressor,
             self._inputs(data),
             parameters=data.parameter_array(self._parameter_names),
@@ -318,7 +325,6 @@ class Run:
             batch_size=_BATCH,
             **wish.given(self.spec.channels, regions=whole, where=str(self.path)),
         )
-        return maps[target] if isinstance(target, str) else maps
 
     def maps(self) -> dict[str, RegressionMap]:
         """Return the maps that the run stored for samples of its test part, by target."""
@@ -410,7 +416,7 @@ class Run:
 
 
 def open_run(path: str | Path) -> Run:
-    """Return the run in a folder.
+    """Return the run in a folder; of a folder with runs of several seeds the `Ensemble`, which answers as one run.
 
     Raises
     ------
@@ -418,6 +424,10 @@ def open_run(path: str | Path) -> Run:
         Where there is no such folder, or it holds no finished run.
     """
     folder = Path(path)
+    if (folder / ENSEMBLE_FILE).is_file():
+        from ram.runs.ensemble import Ensemble
+
+        return Ensemble(folder)
     if not (folder / "checkpoint.safetensors").is_file() or not (folder / "config.toml").is_file():
         got = "a folder without checkpoint.safetensors and config.toml" if folder.is_dir() else "no such folder"
         near = nearest(folder.name, [run.parent.name for run in folder.parent.glob("*/config.toml")])

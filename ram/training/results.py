@@ -48,9 +48,8 @@ def write_results(run: Run, data: Dataset, *, progress: Callable[[int], None] | 
         surroundings=surroundings,
     )
     calibration.save(run.path / CALIBRATION_FILE)
-    judged = {
-        name: Run(run.path).judge(part, answers[name]) for name, part in parts.items()
-    }  # it knows its calibration
+    calibrated = Run(run.path)  # opened again: it finds its calibration
+    judged = {name: calibrated.judge(part, answers[name]) for name, part in parts.items()}
     write_judged(run.path, judged, calibration)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["train"]
+__all__ = ["relative_path", "shown_samples", "train"]
 
 import json
 import os
@@ -25,7 +25,7 @@ from ram.runs.manifest import write_manifest
 from ram.runs.net import save_net
 from ram.runs.provenance import provenance
 from ram.runs.repeatable import repeatable
-from ram.runs.run import Run, open_run
+from ram.runs.run import ENSEMBLE_FILE, Run, open_run
 from ram.storage.atomic import write_json, write_text
 from ram.training.checkpoints import Checkpoints
 from ram.training.loop import Epoch, Fit, fit
@@ -44,6 +44,7 @@ def train(
     output: str | Path | None = None,
     overrides: Sequence[str] = (),
     resume: bool = False,
+    seeds: int | Sequence[int] | None = None,
     progress: bool | None = None,
     net: Regressor | None = None,
 ) -> Run:
@@ -65,6 +66,10 @@ def train(
     resume
         Go on with the run where its folder exists, start it where it does not, return it where it is finished. The
         outcome has the same bytes as if the run had never been stopped.
+    seeds
+        Train so many nets, with the experiment's seed and those after it, or with these seeds; what is returned is
+        their `ram.runs.ensemble.Ensemble`, which answers as one run. With `resume` members that are finished are
+        kept, and the one under way is gone on with.
     progress
         Show progress; None: on a terminal only. Where it is False, nothing is said of the data check either; what
         it found is in the run's checks.json.
@@ -81,6 +86,12 @@ def train(
     Stopped
         By a signal; a KeyboardInterrupt that says how to go on.
     """
+    if seeds is not None or _is_ensemble(config):
+        from ram.training.ensemble import train_ensemble
+
+        return train_ensemble(
+            config, seeds=seeds, data=data, output=output, overrides=overrides, resume=resume, progress=progress
+        )
     experiment, wish = _asked(config, output, overrides, resume=resume)
     experiment = experiment if net is None else describing(net, experiment)
     with stopping() as stop, repeatable(experiment.training.threads), ExitStack() as held:
@@ -99,6 +110,11 @@ def train(
         stop.says = f"go on with 'ram train --resume {folder}'"
         _execute(prepared, folder, stop, net=net, progress=progress)
     return open_run(folder)
+
+
+def _is_ensemble(config: str | Path | Mapping[str, Any] | Experiment) -> bool:
+    """Whether what is to be gone on with is a folder with runs of several seeds."""
+    return isinstance(config, (str, Path)) and (Path(config) / ENSEMBLE_FILE).is_file()
 
 
 def _asked(
@@ -158,11 +174,11 @@ def _execute(prepared: Prepared, folder: Path, stop: Stop, *, net: Regressor | N
 
 def _complete_config(prepared: Prepared, folder: Path) -> str:
     content = prepared.experiment.model_dump(mode="json")
-    content["data"]["file"] = _relative(prepared.data.path, folder)
+    content["data"]["file"] = relative_path(prepared.data.path, folder)
     return tomli_w.dumps(content)
 
 
-def _relative(path: Path, folder: Path) -> str:
+def relative_path(path: Path, folder: Path) -> str:
     """`path` seen from the run's folder, so that a tree of data and runs can be moved or compared as one."""
     try:
         return Path(os.path.relpath(path, folder)).as_posix()

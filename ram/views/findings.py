@@ -109,7 +109,7 @@ def explained(run: Run, data: Dataset, targets: Sequence[str], *, with_truth: bo
 
 def has_truth(run: Run, data: Dataset, target: str) -> Bool[np.ndarray, " sample"]:
     """Say which samples have a truth that a map of this target can be held against, in the same unit."""
-    logarithmic = dict(zip(run.regressor.target_names, run.regressor.target_log, strict=True))[target]
+    logarithmic = next(one.log for one in run.spec.targets if one.name == target)
     if (target, KIND) not in data.truth_kinds or logarithmic:
         return np.zeros(len(data), dtype=bool)
     return data.has_truth(target, KIND)
