@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["interval_figures", "say_members", "seeds_in", "trust_lines"]
+__all__ = ["interval_figures", "say_curve", "say_members", "seeds_in", "shares_in", "trust_lines"]
 
 import math
 from collections.abc import Iterator, Mapping
@@ -12,6 +12,7 @@ from ram.cli.output import say_table
 from ram.errors import ConfigError, explained
 
 if TYPE_CHECKING:
+    from ram.runs.learning_curve import LearningCurve
     from ram.runs.predictions import Predictions
     from ram.runs.run import Run
 
@@ -32,6 +33,35 @@ def seeds_in(words: str) -> int | list[int]:
         allowed = "a number or numbers with commas between, such as 5 or 1,2,7"
         raise ConfigError(explained(where="--seeds", what="the seeds", allowed=allowed, got=f"'{words}'"))
     return int(numbers[0]) if "," not in words else [int(number) for number in numbers]
+
+
+def shares_in(words: str) -> list[float]:
+    """Return shares given with commas between.
+
+    >>> shares_in("0.1,0.5,1")
+    [0.1, 0.5, 1.0]
+
+    Raises
+    ------
+    ConfigError
+        For a word that is no number.
+    """
+    try:
+        return [float(word) for word in words.split(",") if word.strip()]
+    except ValueError:
+        allowed = "numbers with commas between, such as 0.1,0.25,0.5,1"
+        raise ConfigError(explained(where="--shares", what="the shares", allowed=allowed, got=f"'{words}'")) from None
+
+
+def say_curve(curve: LearningCurve) -> None:
+    """Print the error of each target against the number of training samples."""
+    rows = []
+    for row in curve.table:
+        units = {"mae": row["unit"], "rmse": row["unit"], "mape": "%", "r2": "1"}
+        pairs = [_pair({"mean": row[key], "std": row[f"{key}_std"]}, unit) for key, unit in units.items()]
+        rows.append([row["target"], f"{row['share']:g}", f"{row['samples']:,}", *pairs])
+    rows.sort(key=lambda row: row[0])
+    say_table("test part", ["target", "share", "samples", "MAE", "RMSE", "MAPE", "R2"], rows)
 
 
 def say_members(run: Run) -> None:

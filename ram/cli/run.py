@@ -11,6 +11,7 @@ import typer
 
 from ram.cli.adapting import adapt
 from ram.cli.comparing import compare
+from ram.cli.curve import learning_curve
 from ram.cli.explain import explain, methods
 from ram.cli.numbers import interval_figures, say_members, seeds_in, trust_lines
 from ram.cli.output import AsJson, as_csv, bar, figure, say, say_json, say_table, stoppable
@@ -28,6 +29,9 @@ def add_to(app: typer.Typer) -> None:
     """Give `app` the commands of this module."""
     app.command(epilog="Example: ram train experiments/wheel_demo.toml --set training.epochs=40")(train)
     app.command(epilog="Example: ram adapt runs/dense --output runs/gap --set training.epochs=8")(adapt)
+    app.command("learning-curve", epilog="Example: ram learning-curve experiments/wheel_demo.toml --seeds 3")(
+        learning_curve
+    )
     app.command(epilog="Example: ram predict runs/wheel_demo new_wheels.h5 --output table.csv")(predict)
     app.command(epilog="Example: ram explain runs/wheel_demo --reference train-mean --output maps.h5")(explain)
     app.command(epilog="Example: ram methods")(methods)

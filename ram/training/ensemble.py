@@ -4,19 +4,16 @@ from __future__ import annotations
 
 __all__ = ["member_figures", "seeds_of", "train_ensemble"]
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tomli_w
 
 from ram.data.dataset import Dataset
 from ram.data.parting import independent_groups
 from ram.errors import ConfigError, Stopped, explained
 from ram.maps.regression_map import save_maps
-from ram.randomness import seed_of
 from ram.runs.calibration import Calibration
 from ram.runs.config import Experiment, load_experiment
 from ram.runs.ensemble import Ensemble
@@ -24,12 +21,14 @@ from ram.runs.lock import locked
 from ram.runs.manifest import write_manifest
 from ram.runs.measured import measured_targets
 from ram.runs.parts import part_of
+from ram.runs.repeatable import repeatable
 from ram.runs.run import CALIBRATION_FILE, ENSEMBLE_FILE, Run
-from ram.storage.atomic import write_json, write_text
+from ram.storage.atomic import write_json
 from ram.training.results import PARTS, calibrating_rows, write_judged
 from ram.training.resuming import is_finished
+from ram.training.several import begin, folder_for
 from ram.training.stopping import stopping
-from ram.training.train import relative_path, shown_samples, train
+from ram.training.train import shown_samples, train
 
 _SCHEMA = "ram-ensemble/1"
 
@@ -94,10 +93,11 @@ def train_ensemble(
         config = Path(config) / "config.toml"
     experiment = load_experiment(config, overrides=overrides)
     chosen = seeds_of(seeds or 0, first=experiment.seed)
-    folder = _folder(experiment, chosen, folder, resume=resume)
     experiment = experiment.model_copy(update={"seed": chosen[0]})
+    content = {"schema": _SCHEMA, "seeds": list(chosen), "members": [_name(seed) for seed in chosen]}
+    folder = folder_for(experiment, content, folder, kind="seeds", resume=resume)
     with locked(folder):
-        _begin(folder, chosen, experiment, data)
+        begin(folder, ENSEMBLE_FILE, content, experiment, data=data, what="the ensemble")
         for seed in chosen:
             _train_member(experiment, seed, folder, data=data, progress=progress)
         if not is_finished(folder):
@@ -111,42 +111,6 @@ def _name(seed: int) -> str:
 
 def _kept_seeds(folder: Path) -> tuple[int, ...]:
     return Ensemble(folder).seeds
-
-
-def _folder(experiment: Experiment, seeds: Sequence[int], output: Path | None, *, resume: bool) -> Path:
-    """Return the ensemble's folder, made; without a wish the first free ``runs/<name>-seeds-<digest>``, ``...-2``."""
-    said = json.dumps(experiment.decisive(), sort_keys=True)
-    wish = output or Path("runs") / f"{experiment.name}-seeds-{f'{seed_of(0, *seeds, said):032x}'[:4]}"
-    path, number = wish, 1
-    while path.exists() and not resume:
-        if output is not None:
-            step = "Choose another --output, add --resume to go on with it, or remove it"
-            got = "a folder or file that exists"
-            raise ConfigError(
-                explained(where=str(path), what="the ensemble's folder", allowed="new", got=got, next_step=step)
-            )
-        number += 1
-        path = wish.with_name(f"{wish.name}-{number}")
-    path.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def _begin(folder: Path, seeds: Sequence[int], experiment: Experiment, data: str | Path | Dataset | None) -> None:
-    """Write what the folder is, or hold it against what is there."""
-    content = {"schema": _SCHEMA, "seeds": list(seeds), "members": [_name(seed) for seed in seeds]}
-    path = folder / ENSEMBLE_FILE
-    if not path.is_file():
-        file = data.path if isinstance(data, Dataset) else Path(data or experiment.data.file)
-        said = experiment.model_dump(mode="json")
-        said["data"]["file"] = relative_path(file, folder)
-        write_text(folder / "config.toml", tomli_w.dumps(said))
-        write_json(path, content)
-        return
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    if kept != content:
-        allowed = f"those that the ensemble was begun with, {', '.join(map(str, kept.get('seeds', ())))}"
-        got = ", ".join(map(str, seeds))
-        raise ConfigError(explained(where=str(folder), what="the seeds", allowed=allowed, got=got))
 
 
 def _train_member(
@@ -164,7 +128,7 @@ def _finish(ensemble: Ensemble, data: str | Path | Dataset | None) -> None:
     """Calibrate, predict, explain and measure as one; the manifest comes last."""
     whole = data if isinstance(data, Dataset) else ensemble.members[0].data(data)
     parts = {name: part_of(whole, ensemble.config, name) for name in PARTS}
-    with stopping() as stop:
+    with stopping() as stop, repeatable(ensemble.config.training.threads):
         stop.says = f"go on with 'ram train --resume {ensemble.path}'"
         _write_results(ensemble, whole, parts, lambda _: stop.check())
         write_json(ensemble.path / "members.json", member_figures(ensemble.members))
