@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib import colormaps
-from matplotlib.collections import QuadMesh
+from matplotlib.collections import PolyCollection, QuadMesh
 from matplotlib.figure import Figure
 
 from ram.axes import Axis
 from ram.errors import DataError
+from ram.maps.ensemble_map import EnsembleMap
 from ram.maps.plots import plot_map
 from ram.maps.regression_map import RegressionMap
 
@@ -129,3 +130,24 @@ def test_given_axes_are_drawn_in_and_pyplot_knows_nothing() -> None:
     assert not left.collections
     assert right.get_title().startswith("umbrella")
     assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_disputed_cells_are_hatched_where_they_lie(ndim: int) -> None:
+    members = [replace(made(ndim), contributions=made(ndim).contributions + shift) for shift in (-0.8, 0.0, 0.9)]
+    mean = EnsembleMap.of(members)
+    figure = mean.plot(1)
+    (hatched,) = [thing for thing in figure.axes[0].collections if isinstance(thing, PolyCollection)]
+    assert hatched.get_hatch() == "////"
+    each = np.stack([one.contributions[1].sum(axis=0) if ndim == 3 else one.contributions[1] for one in members])
+    disputed = np.argwhere((each > 0).any(axis=0) & (each < 0).any(axis=0))
+    assert len(disputed) > 0
+    lefts = sorted(path.vertices[:, 0].min() for path in hatched.get_paths())
+    np.testing.assert_allclose(lefts, sorted(mean.axes[-1].edges[place[-1]] for place in disputed))
+    share = 100 * mean[1].undisputed_share()[0]
+    assert f"3 members agree on the sign of {share:.0f} % of it" in figure.axes[0].get_title()
+
+
+def test_members_that_agree_hide_nothing() -> None:
+    mean = EnsembleMap.of([made(), made()])
+    assert not any(isinstance(thing, PolyCollection) for thing in mean.plot().axes[0].collections)

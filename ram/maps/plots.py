@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["plot_map"]
+__all__ = ["disputed_cells", "draw_disputed", "plot_map"]
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike, NDArray
 
 from ram.axes import Axis
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.collections import QuadMesh
     from matplotlib.figure import Figure
 
+    from ram.maps.ensemble_map import EnsembleMap
     from ram.maps.regression_map import RegressionMap
 
 Array = NDArray[np.float64]
@@ -38,7 +39,8 @@ def plot_map(
     """Return a picture of one map of a batch.
 
     Cells are drawn where they lie and as far as they extend, nothing is interpolated. A map in 3D is summed over
-    its first axis, which keeps the total. A log target is shown in per cent.
+    its first axis, which keeps the total. A log target is shown in per cent. Of an ensemble's map the cells whose sign
+    its members dispute are grey and hatched.
 
     Parameters
     ----------
@@ -60,6 +62,8 @@ def plot_map(
     """
     from matplotlib.figure import Figure
 
+    from ram.maps.ensemble_map import EnsembleMap
+
     values, axes = _flat(_shown(maps)[index], maps.axes)
     design = None if image is None else _on_grid(image, maps)
     every = np.array([_flat(one, maps.axes)[0] for one in _shown(maps)]) if limit is None else np.array([limit])
@@ -73,11 +77,38 @@ def plot_map(
     size = float(np.abs(every).max()) or 1.0
     mesh.set(cmap=_COLOURS, clim=(-size, size))
     title = _title(maps[index])
-    place.set_title(title if len(title) < 56 else title.replace(" = ", "\n= "), fontsize="small")
+    lines = [title if len(title) < 56 else title.replace(" = ", "\n= ")]
+    if isinstance(maps, EnsembleMap):
+        draw_disputed(place, disputed_cells(maps, index), axes)
+        lines.append(_agreement(maps[index]))
+    place.set_title("\n".join(lines), fontsize="small")
     figure = place.get_figure(root=True)
     assert figure is not None
     figure.colorbar(mesh, ax=place, label=_label(maps))
     return figure
+
+
+def disputed_cells(maps: EnsembleMap, index: int) -> Bool[np.ndarray, "*cells"]:
+    """Return the cells, as they are drawn, whose sign the members dispute: of something in 3D those of the sums."""
+    values = np.stack([_flat(one.contributions[index], one.axes)[0] for one in maps.members])
+    return np.asarray((values > 0).any(axis=0) & (values < 0).any(axis=0))
+
+
+def draw_disputed(place: Axes, disputed: Bool[np.ndarray, "*cells"], cells: Sequence[Axis]) -> None:
+    """Cover disputed cells with hatched grey: whether they raise or lower the value is not known."""
+    if not disputed.any():
+        return
+    grey = np.ma.masked_where(~np.atleast_2d(disputed), np.ones(np.atleast_2d(disputed).shape))
+    low, high = place.get_ylim()
+    rows = np.array([low, high]) if disputed.ndim == 1 else cells[0].edges
+    drawn = place.pcolor(cells[-1].edges, rows, grey, cmap="Greys", vmin=0.0, vmax=6.0, hatch="////", linewidth=0.0)
+    drawn.set_edgecolor("0.6")  # the colour of the hatching
+    place.set_ylim(low, high)
+
+
+def _agreement(one: EnsembleMap) -> str:
+    share = 100 * float(one.undisputed_share()[0])
+    return f"{len(one.members)} members agree on the sign of {share:.0f} % of it; grey: disputed"
 
 
 def _shown(maps: RegressionMap) -> Array:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ram.evaluation.regions import RegionRow, RegionTable, part_table
+from ram.maps.ensemble_map import EnsembleMap
 from ram.views.findings import Explained
 from ram.views.numbers import Writer, fixed, per_cent
 from ram.views.panels import panel
@@ -48,6 +49,10 @@ _SAME_QUESTION = (
 _PALE = (
     "On the shared scale the net's maps are pale: they spread {target} thinly. They are shown once more in colours "
     "{stretch} times as strong; only there does a colour mean another number."
+)
+_DISPUTED = (
+    "Each map is the mean of those of {members} nets that differ in their seed alone. Hatched grey cells are disputed: "
+    "some of the nets say that they raise the value, others that they lower it."
 )
 _WHOLE = (
     "Every cell belongs to a region, voids too, so the signed columns add up to prediction minus reference. The mean "
@@ -87,8 +92,8 @@ def hero(story: Story) -> Content:
 
 def _first_order(story: Story) -> str:
     """Say by how much maps miss the predictions, where they are not exact."""
-    maps, writer, dense = story.shown.maps, story.writers[story.first], story.run.regressor.dense
-    if dense is None or maps.log:
+    maps, writer = story.shown.maps, story.writers[story.first]
+    if story.run.method == "ram" or maps.log:
         return ""
     missed, size = (float(np.abs(one).mean()) for one in (maps.residual, maps.prediction - maps.baseline))
     return _FIRST_ORDER.format(
@@ -118,6 +123,8 @@ def _gallery_words(story: Story) -> list[str]:
         words.append(_PALE.format(target=story.first, stretch=f"{story.scale.stretch:.2g}"))
     if story.shown.maps.log:
         words.append(f"{story.first} was regressed in the logarithm: contributions are factors (%), and multiply.")
+    if isinstance(story.shown.maps, EnsembleMap):
+        words.append(_DISPUTED.format(members=len(story.shown.maps.members)))
     if len(story.data.axes) == 3:
         first = story.data.axes[0].name
         words.append(f"Of inputs in 3D the middle slice is shown; contributions are summed along {first}.")

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from ram.axes import Axis
+from ram.maps.plots import draw_disputed
 from ram.views.style import DIVERGING, INK, SEQUENTIAL, new_figure
 
 
@@ -39,6 +40,8 @@ class Scene:
         Shape space: where the design is; its outline is drawn over the maps. None: no outline.
     heading, net_title, truth_title
         What the sample and the two pictures are about, with the number and its unit.
+    disputed
+        Shape cells: whose sign the members of an ensemble dispute; None for a single net.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Scene:
     solid: Bool[np.ndarray, "*space"] | None = field(repr=False)
     net_title: str
     truth_title: str
+    disputed: Bool[np.ndarray, "*cells"] | None = field(default=None, repr=False)
 
 
 PALE = 2.5  # a map that fills less than 1 / 2.5 of the shared scale is shown on its own as well
@@ -196,7 +200,10 @@ def _draw(axes: Axes, scene: Scene, part: str, *, scale: Scale) -> ScalarMappabl
         axes.set_title(scene.truth_title)
         return draw_contributions(axes, scene, scene.truth, limit=scale.limit)
     axes.set_title(scene.net_title if part == "net" else f"Net, colours × {scale.stretch:.2g}")
-    return draw_contributions(axes, scene, scene.net, limit=scale.limit if part == "net" else scale.net_limit)
+    drawn = draw_contributions(axes, scene, scene.net, limit=scale.limit if part == "net" else scale.net_limit)
+    if scene.disputed is not None:
+        draw_disputed(axes, scene.disputed, scene.cells)
+    return drawn
 
 
 def _colour_bar(figure: Figure, drawn: ScalarMappable, part: str, scale: Scale, scene: Scene, **place: Any) -> None:

@@ -11,6 +11,8 @@ from jaxtyping import Bool
 
 from ram.axes import Axis
 from ram.data.dataset import Dataset
+from ram.maps.ensemble_map import EnsembleMap
+from ram.maps.plots import disputed_cells
 from ram.maps.regression_map import RegressionMap
 from ram.views.findings import Explained
 from ram.views.numbers import Writer
@@ -66,6 +68,7 @@ def scenes(found: Explained, *, writer: Writer) -> list[Scene]:
                 solid=None if outline is None else _slice(outline),
                 net_title=f"Net: {_total(maps, number, writer)}",
                 truth_title="" if values is None else f"Physics: {writer.signed(values.sum())}",
+                disputed=disputed_cells(maps, number) if isinstance(maps, EnsembleMap) else None,
             )
         )
     return result

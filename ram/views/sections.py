@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ram.evaluation.regions import RegionRow
-from ram.views import map_sections
+from ram.views import map_sections, trust_sections
 from ram.views.adapted import adapted
 from ram.views.numbers import figure, fixed, per_cent
 from ram.views.pictures import errors, scatter, training_curve
@@ -36,6 +36,7 @@ def page(story: Story) -> Content:
         "hero": map_sections.hero(story),
         "accuracy": _accuracy(story),
         "adapted": adapted(story),
+        "trust": trust_sections.trust(story),
         "gallery": map_sections.gallery(story),
         "regions": map_sections.regions(story),
         "parts": map_sections.parts(story),
@@ -61,12 +62,20 @@ def summary(story: Story) -> str:
     """Return the one paragraph with the numbers that matter."""
     counts = {part: len(story.run.predictions(part)) for part in ("train", "validation", "test")}
     sentences = [
-        f"The net learned from {counts['train']:,} samples; {counts['validation']:,} more decided when it was best.",
+        f"The net learned from {counts['train']:,} samples; {_held_out_words(story, counts['validation'])}.",
         _error_sentence(story, counts["test"]),
         _map_sentence(story),
         _agreement_sentence(story),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _held_out_words(story: Story, count: int) -> str:
+    """Say what the validation part was used for."""
+    calibration = story.run.calibration
+    calibrating = 0 if calibration is None else calibration.distances.values.size
+    words = f"{count - calibrating:,} more decided when it was best"
+    return f"{words}, {calibrating:,} calibrated its intervals" if calibrating else words
 
 
 def _error_sentence(story: Story, count: int) -> str:
@@ -125,8 +134,8 @@ def _tile(story: Story, name: str, figures: Mapping[str, Any]) -> Content:
 
 def _anchors(story: Story) -> list[tuple[str, str]]:
     every = [
-        ("accuracy", "Numbers"), ("adapted", "Before and after"), ("maps", "Maps"), ("regions", "Regions"),
-        ("parts", "Parts"),
+        ("accuracy", "Numbers"), ("adapted", "Before and after"), ("trust", "Trust"), ("maps", "Maps"),
+        ("regions", "Regions"), ("parts", "Parts"),
         ("physics", "Physics"), ("data", "Data"), ("training", "Training"), ("config", "Config and provenance"),
     ]  # fmt: skip
     left_out = set() if story.targets[story.first].regions else {"regions"}
