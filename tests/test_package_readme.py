@@ -44,7 +44,7 @@ def workplace(disc_folder: Path, disc_run: Path, tmp_path: Path, monkeypatch: py
     return tmp_path
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md", "docs/data.md", "docs/checks.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md", "docs/data.md", "docs/checks.md", "docs/trust.md"])
 @pytest.mark.usefixtures("workplace")
 def test_python_of_the_pages_runs(page: str) -> None:
     code = blocks(page, "python")
@@ -69,6 +69,7 @@ def test_commands_of_the_pages_are_understood(shell: Shell, line: str, monkeypat
     import ram
     from ram.data import importing, info, making
     from ram.runs import opening
+    from ram.training import learning_curve
 
     reached = []
 
@@ -77,6 +78,7 @@ def test_commands_of_the_pages_are_understood(shell: Shell, line: str, monkeypat
         raise SystemExit(0)
 
     places = [(ram, "train"), (ram, "open_run"), (ram, "open_dataset"), (making, "make"), (info, "describe")]
+    places.append((learning_curve, "learning_curve"))
     for home, name in (*places, (importing, "prepared"), (importing, "load_plan"), (opening, "open_data")):
         monkeypatch.setattr(home, name, stop)
     code, _, err = shell(*shlex.split(line)[1:])
