@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["EnsembleMap"]
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 
 from ram.errors import DataError, explained
 from ram.maps.regression_map import RegressionMap
+
+_SHARED = (
+    "target", "unit", "map_unit", "method", "grade", "log", "parameter_names", "part_names", "reference", "ids"
+)  # fmt: skip
+_LINEAR = ("contributions", "parameter_contributions", "part_contributions")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,26 +50,12 @@ class EnsembleMap(RegressionMap):
         first = members[0]
         for other in members[1:]:
             _check_alike(first, other)
-        return cls(
-            contributions=_mean([one.contributions for one in members]),
-            baseline=_mean_in_unit(first, [one.baseline for one in members]),
-            prediction=_mean_in_unit(first, [one.prediction for one in members]),
-            target=first.target,
-            unit=first.unit,
-            axes=first.axes,
-            input_axes=first.input_axes,
-            grade=first.grade,
-            method=first.method,
-            reference=first.reference,
-            parameter_contributions=_mean([one.parameter_contributions for one in members]),
-            parameter_names=first.parameter_names,
-            ids=first.ids,
-            log=first.log,
-            receptive_field=first.receptive_field,
-            map_unit=first.map_unit,
-            correction=_mean([one.correction for one in members]),
-            members=tuple(members),
-        )
+        same = {one.name: getattr(first, one.name) for one in fields(RegressionMap)}
+        linear = {name: _mean([getattr(one, name) for one in members]) for name in (*_LINEAR, "correction")}
+        values = {
+            name: _mean_in_unit(first, [getattr(one, name) for one in members]) for name in ("baseline", "prediction")
+        }
+        return cls(**same | linear | values, members=tuple(members))
 
     def __repr__(self) -> str:
         return f"{super().__repr__()}, mean of {len(self.members)} members"
@@ -99,15 +90,19 @@ class EnsembleMap(RegressionMap):
 
     def __getitem__(self, rows: int | slice | Sequence[int] | NDArray[np.integer]) -> EnsembleMap:
         """Return the maps of some samples; a number keeps the batch axis, of length one."""
-        return self._each(lambda one: one[rows])
+        return self._by_member(lambda one: one[rows])
 
     def on_input_grid(self) -> EnsembleMap:
         """Return the map on the input's grid: each member's cells spread over their extent by area."""
-        return self._each(RegressionMap.on_input_grid)
+        return self._by_member(RegressionMap.on_input_grid)
+
+    def part(self, name: str) -> EnsembleMap:
+        """Return the map of one part, of each member."""
+        return self._by_member(lambda one: one.part(name))
 
     def mean(self, *, name: str = "") -> EnsembleMap:
         """Return the mean map of the batch, one row."""
-        return self._each(lambda one: one.mean(name=name))
+        return self._by_member(lambda one: one.mean(name=name))
 
     def difference(self, other: RegressionMap, *, reference: str = "") -> EnsembleMap:
         """Return why these predictions differ from those of `other`, member by member where it has as many."""
@@ -120,7 +115,7 @@ class EnsembleMap(RegressionMap):
         pairs = zip(self.members, others, strict=True)
         return EnsembleMap.of([one.difference(its, reference=reference) for one, its in pairs])
 
-    def _each(self, change: Callable[[RegressionMap], RegressionMap]) -> EnsembleMap:
+    def _by_member(self, change: Callable[[RegressionMap], RegressionMap]) -> EnsembleMap:
         return EnsembleMap.of([change(one) for one in self.members])
 
     def _deviation(self, values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -139,7 +134,18 @@ def _mean_in_unit(one: RegressionMap, values: Sequence[NDArray[np.float64]]) -> 
 
 
 def _check_alike(first: RegressionMap, other: RegressionMap) -> None:
-    for name in ("target", "unit", "map_unit", "method", "grade", "log", "parameter_names", "reference", "ids"):
+    for name in (
+        "target",
+        "unit",
+        "map_unit",
+        "method",
+        "grade",
+        "log",
+        "parameter_names",
+        "part_names",
+        "reference",
+        "ids",
+    ):
         mine, theirs = getattr(first, name), getattr(other, name)
         if mine != theirs:
             what = f"the {name.replace('_', ' ')} of each member"
