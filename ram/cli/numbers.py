@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ram.cli.output import say_table
+from ram.cli.output import figure, say_table
 from ram.errors import ConfigError, explained
 
 if TYPE_CHECKING:
