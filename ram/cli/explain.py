@@ -37,9 +37,11 @@ def explain(
         typer.Option(help="train-mean (ram's own), train-mean-design (others'), baseline, or the id of a sample."),
     ] = None,
     method: Annotated[str, typer.Option(help="One of those that 'ram methods' lists.")] = "ram",
-    layer: Annotated[str | None, typer.Option(metavar="NAME", help="For methods of a layer.")] = None,
+    layers: Annotated[
+        list[str] | None, typer.Option("--layer", metavar="NAME", help="For methods of a layer. May be repeated.")
+    ] = None,
     channel: Annotated[
-        str | None, typer.Option(metavar="NAME", help="For methods of the input; all if not said.")
+        str | None, typer.Option(metavar="NAME", help="For methods of the input, or each; the sum of all if not said.")
     ] = None,
     resolution: Annotated[int, typer.Option(help="How many times finer than the net's own cells.")] = 1,
     options: Annotated[
@@ -63,7 +65,7 @@ def explain(
         target=targets or None,
         reference=None if reference is None else reference_in(known, reference),
         method=method,
-        layer=layer,
+        layer=layers or None,
         channel=channel,
         options=numbers_in(options or ()),
         resolution=resolution,

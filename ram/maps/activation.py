@@ -8,10 +8,19 @@ Source: Wang & Yang 2017, arXiv:1703.10757, section 3; Zhou et al. 2016, arXiv:1
 
 from __future__ import annotations
 
-__all__ = ["contributions", "evaluating", "parameter_contributions", "parts_of", "structure_of", "untouched"]
+__all__ = [
+    "contributions",
+    "evaluating",
+    "parameter_contributions",
+    "parts_of",
+    "structure_of",
+    "uncompiled",
+    "untouched",
+]
 
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -71,6 +80,17 @@ def _weighted(flat: Tensor, weight: Tensor) -> NDArray[np.floating[Any]]:
     if flat.dtype not in {torch.float32, torch.float64}:
         flat = flat.float()
     return np.asarray(np.matmul(weight.to(flat.dtype).cpu().numpy(), flat.cpu().numpy()))
+
+
+def uncompiled() -> AbstractContextManager[Any]:
+    """Within the block, what ``torch.compile`` made runs as it was written: compiled code cannot be looked into.
+
+    Nothing has been compiled where torch's compiler is not loaded, which takes seconds.
+    """
+    if "torch._dynamo" not in sys.modules:
+        return nullcontext()
+    stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance
 
 
 class evaluating(AbstractContextManager[None]):  # noqa: N801 - used like a function; entered at every call

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["Wish", "answer", "background_of", "place", "require_fitting"]
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -34,29 +34,30 @@ class Wish:
     method, options
         The method and all its options.
     layer
-        Name of the layer, for methods of a layer; None for the one that is pooled.
+        Name of the layer, for methods of a layer, or of several that are put together; None for the one that is pooled.
     background
         Shape (1 or more, channel, *space), on the net's device: what methods of the input compare with.
     regions
         Shape (batch, *space) or (*space): codes, for methods that ask by region.
     channel
-        Which input channel a map of the input is of; None for the sum over all.
+        Which input channel a map of the input is of; ``"each"`` for all of them, as parts; None for the sum over all.
     resolution
         How many times finer than the net's own cells the map is, along every axis; exact RAM alone.
-    seed
-        Of what is drawn at random.
+    seed, ids
+        Of what is drawn at random: a function of the seed and of the sample's id, where samples have one.
     batch_size
         How many samples run at once.
     """
 
     method: Method = METHODS["ram"]
     options: Mapping[str, Any] = field(default_factory=dict)
-    layer: str | None = None
+    layer: str | tuple[str, ...] | None = None
     background: Inputs | None = None
     regions: NDArray[np.integer[Any]] | None = None
-    channel: int | None = None
+    channel: int | str | None = None
     resolution: int = 1
     seed: int = 0
+    ids: tuple[str, ...] = ()
     batch_size: int = 64
 
 
@@ -73,27 +74,44 @@ def require_fitting(wish: Wish, x: Any) -> None:
     """
     method, channels = wish.method, x.shape[1]
     for name, given, wanted in (
-        ("layer", wish.layer, method.kind != "input"),
+        ("layer", wish.layer, method.looks_at_layer),
         ("channel", wish.channel, method.kind == "input"),
         ("regions", wish.regions, "region" in method.name),
     ):
         if given is not None and not wanted:
             _refuse(method, name, "left out", "one given")
+    _require_layers(wish)
     resolution: object = wish.resolution  # a caller may not have asked a type checker
     whole = isinstance(resolution, int) and resolution >= 1
     if not whole or (wish.resolution > 1 and method.name != "ram"):
         step = "Methods of a layer get finer at an earlier layer; those of the input are as fine as it" * whole
         _refuse(method, "resolution", "1" if whole else "a whole number, 1 or more", wish.resolution, step)
-    if wish.channel is not None and not 0 <= wish.channel < channels:
-        _refuse(method, "channel", f"0 to {channels - 1}", wish.channel)
+    if wish.channel not in {None, "each", *range(channels)}:
+        _refuse(method, "channel", f"0 to {channels - 1}, or 'each'", wish.channel)
     if method.grade == "sensitivity" and wish.channel is None and channels > 1:
         _refuse(
-            method, "channel", f"given, 0 to {channels - 1}: slopes by different channels have different units", "none"
+            method, "channel", f"given, 0 to {channels - 1} or 'each': slopes by channels have different units", "none"
         )
     space = tuple(x.shape[2:])
     if wish.regions is not None and np.shape(wish.regions) not in {space, (len(x), *space)}:
         allowed = f"of shape {space} or {(len(x), *space)}"
         raise DataError(explained(where="explain", what="regions", allowed=allowed, got=np.shape(wish.regions)))
+
+
+def _require_layers(wish: Wish) -> None:
+    """Refuse several layers where the method cannot put them together."""
+    method, layers = wish.method, wish.layer
+    if not isinstance(layers, tuple):
+        return
+    if method.kind != "layer" or not (method.adds_up or method.name in MAX_FUSED):
+        step = f"Maps that add up are averaged over layers, those of {', '.join(MAX_FUSED)} joined by their maximum"
+        _refuse(method, "layer", "one name", f"{len(layers)}", step)
+    if len(set(layers)) < max(len(layers), 1):
+        _refuse(method, "layer", "one name or several, each once", list(layers))
+
+
+MAX_FUSED = ("grad-cam", "grad-cam++", "layercam")
+"""Methods whose maps hold no negative values, so that those of several layers may be joined by their maximum."""
 
 
 def background_of(net: Explained, reference: Any, x: Any, *, name: str, method: Method) -> tuple[Inputs, str]:
@@ -123,13 +141,28 @@ def answer(net: Explained, x: Inputs, parameters: Tensor | None, wish: Wish, *, 
     """Return what the method finds for one batch; `rows` says which of all samples it is."""
     method = wish.method
     if method.kind == "head":
-        return net.answer(x, parameters, times=wish.resolution)
+        found = net.answer(x, parameters, times=wish.resolution)
+        return found.as_sums() if method.name == "cam" else found
     assert method.run is not None
     if method.kind == "layer":
         shown = {} if wish.background is None else {"background": wish.background[:1]}
-        mapped: Answer = method.run(net, x, parameters, layer=wish.layer, **shown)
-        return mapped
+        layers = wish.layer if isinstance(wish.layer, tuple) else (wish.layer,)
+        return _together([method.run(net, x, parameters, layer=layer, **shown) for layer in layers], wish)
     return _of_input(net, x, parameters, wish, rows=rows)
+
+
+def _together(found: Sequence[Answer], wish: Wish) -> Answer:
+    """Return the answers at several layers as one: the mean of maps that add up, which adds up; else layer by layer."""
+    if len(found) == 1:
+        return found[0]
+    assert isinstance(wish.layer, tuple)
+    share = 1 / len(found) if wish.method.adds_up else 1.0
+    return replace(
+        found[0],
+        contributions=tuple(share * one.contributions[0] for one in found),
+        baseline=np.mean([one.baseline for one in found], axis=0),
+        grids=wish.layer,
+    )
 
 
 def place(
@@ -139,7 +172,8 @@ def place(
     if wish.method.kind == "head":
         return net.cells(sample, size, shapes)
     if wish.method.kind == "layer":
-        return (net.cells_at(wish.layer, sample, size, shapes[0]),)
+        layers = wish.layer if isinstance(wish.layer, tuple) else (wish.layer,)
+        return tuple(net.cells_at(one, sample, size, shape) for one, shape in zip(layers, shapes, strict=True))
     return (tuple(_every_value(cells) for cells in size[1:]),)
 
 
@@ -154,17 +188,20 @@ def _of_input(net: Explained, x: Inputs, parameters: Tensor | None, wish: Wish, 
     regions = None if wish.regions is None else torch.from_numpy(np.asarray(wish.regions, dtype=np.int64))
     if regions is not None:
         regions = regions[rows] if regions.ndim == x.ndim - 1 else regions[None]
-    maps = []
+    layer, maps = None if isinstance(wish.layer, tuple) else wish.layer, []
     for number in range(len(net.targets)):
         asked = Asked(
-            net, x, parameters, number, wish.background, wish.options, regions, wish.batch_size, seed=wish.seed
-        )
+            net, x, parameters, number, wish.background, wish.options, regions, wish.batch_size, seed=wish.seed,
+            ids=wish.ids[rows], apart=wish.channel is not None, layer=layer,
+        )  # fmt: skip
         found = wish.method.run(asked).double()  # (batch, channel, *space)
-        maps.append(found.sum(dim=1) if wish.channel is None else found[:, wish.channel])
-    contributions = torch.stack(maps, dim=1).cpu().numpy()
+        if wish.channel is None:
+            found = found.sum(dim=1, keepdim=True)
+        maps.append(found[:, [wish.channel]] if isinstance(wish.channel, int) else found)
+    contributions = torch.stack(maps, dim=1).cpu().numpy()  # (batch, target, channel, *space)
     raw = net.raw(x, parameters)
     return Answer(
-        contributions=((contributions * net.scale.reshape(-1, *(1,) * (contributions.ndim - 2)))[:, :, None],),
+        contributions=(contributions * net.scale.reshape(-1, *(1,) * (contributions.ndim - 2)),),
         parameters=np.zeros((len(x), len(net.targets), len(net.parameter_names))),
         baseline=_background_answer(net, parameters, wish, batch=len(x)),
         prediction=net.in_unit(raw),

@@ -84,6 +84,7 @@ def eigen_cam(a: Activation, g: Activation) -> Map:  # noqa: ARG001 - no gradien
 
     Source: Muhammad & Yeasin 2020, arXiv:2008.00299, equation 3.
     """
+    a = a if a.dtype in {torch.float32, torch.float64} else a.float()  # half precision has no such decomposition
     flat = a.flatten(2).transpose(1, 2)  # (batch, cells, feature)
     _, _, directions = torch.linalg.svd(flat, full_matrices=False)
     along = torch.einsum("bck,bk->bc", flat, directions[:, 0])

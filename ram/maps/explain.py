@@ -6,7 +6,7 @@ __all__ = ["explain", "explain_regressor"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from ram.axes import Axis
 from ram.errors import ConfigError, explained, nearest
-from ram.maps.activation import evaluating
+from ram.maps.activation import evaluating, uncompiled
 from ram.maps.asking import Wish, answer, background_of, place, require_fitting
 from ram.maps.gathering import Gathered, gathered
+from ram.maps.heads import Choice
 from ram.maps.inputs import axes_of, own_copy, require_finite, require_inputs
 from ram.maps.methods import Method, method_called, options_for
 from ram.maps.nets import Answer, AnyNet, Explained, RegressorNet, Target
@@ -37,8 +38,8 @@ def explain(
     x: Inputs,
     *,
     method: str = "ram",
-    output: int = 0,
-    layer: str | None = None,
+    output: Choice = 0,
+    layer: str | Sequence[str] | None = None,
     reference: RegressionMap | Design | None = None,
     target: str = "",
     unit: str = "1",
@@ -48,8 +49,8 @@ def explain(
     target_log: bool = False,
     ids: Sequence[str] = (),
     regions: Regions | None = None,
-    channel: int | None = None,
-    channel_unit: str = "1",
+    channel: int | Literal["each"] | None = None,
+    channel_unit: str | Sequence[str] = "1",
     options: Mapping[str, int | float] | None = None,
     resolution: int = 1,
     seed: int = 0,
@@ -62,18 +63,21 @@ def explain(
     Parameters
     ----------
     net
-        Any module that answers (batch,) or (batch, outputs); it is left as it was. For method ``"ram"`` it ends
-        in a mean over cells and linear units; however they are written, they are found by their numbers. A
-        `Regressor` brings name, unit and scaling of its targets.
+        Any module that answers (batch,) or (batch, outputs), or a dict or tuple of such; it is left as it was. For
+        method ``"ram"`` it ends in a mean over cells and linear units, or in the means of several stages beside each
+        other; however they are written, they are found by their numbers. A `Regressor` brings name, unit and scaling
+        of its targets.
     x
         Shape (batch, channel, *space), any dtype and memory layout, on any device.
     method
         One of `ram.METHODS`, which says how far each may be trusted.
     output
-        Which output.
+        Which output: a column; the name of one in a dict; a way to one, such as ``("depth", 1)``, the second column of
+        what is called depth, or ``(0, 2)``, the third one of the first in a tuple.
     layer
         Name of the module whose result the map is made of, for methods of a layer; by itself the activation that
-        is pooled, or where there is none the last one.
+        is pooled, or where there is none, or several are, the last one. Several names: the mean of the layers' maps
+        where these add up; of the published ones the maximum, each scaled by its own. Each is a part of the map.
     reference
         What the predictions are compared with: an input of shape (channel, *space), or a map of one row such as
         ``maps.mean(name="train-mean")``. Methods of the input take an input; ``"gradient-shap"`` takes several,
@@ -90,8 +94,10 @@ def explain(
     regions
         Shape (*space) or (batch, *space), codes: for ``"region-ablation"`` and ``"shapley-regions"``.
     channel, channel_unit
-        Which input channel the map is of, for methods of the input (None: the sum over all), and its unit: a
-        gradient is in `unit` per `channel_unit`.
+        Which input channel the map is of, for methods of the input, and its unit: a gradient is in `unit` per
+        `channel_unit`. None: the sum over all. ``"each"``: all in one call, each a part of the map
+        (``maps.part("channel 0")``); then one unit for all, or one for each, and slopes in different units have no
+        sum: the map as a whole is NaN.
     options
         The method's own numbers, such as ``{"steps": 128}``; see ``ram.METHODS[method].options``.
     resolution
@@ -125,7 +131,8 @@ def explain(
     wish = _wish(
         method, layer=layer, regions=regions, channel=channel, options=options, resolution=resolution, seed=seed
     )
-    asked = _net(net, Target(target or f"output {output}", unit, target_mean, target_scale, target_log), output, layer)
+    name = output if isinstance(output, str) else f"output {output}"
+    asked = _net(net, Target(target or name, unit, target_mean, target_scale, target_log), output, wish.layer)
     (name,) = (one.name for one in asked.targets)
     call = _Call(asked, replace(wish, batch_size=batch_size or len(x)), axes, channel_unit)
     return call.against(reference, x, parameters=None, ids=ids)[name]
@@ -138,15 +145,15 @@ def explain_regressor(
     parameters: Parameters | None = None,
     targets: Sequence[str] | None = None,
     method: str = "ram",
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
     reference: Reference | None = None,
     reference_parameters: Parameters | None = None,
     reference_name: str = "",
     input_axes: Sequence[Axis] | None = None,
     ids: Sequence[str] | NDArray[np.str_] = (),
     regions: Regions | None = None,
-    channel: int | None = None,
-    channel_unit: str = "1",
+    channel: int | Literal["each"] | None = None,
+    channel_unit: str | Sequence[str] = "1",
     channels: Sequence[str] = (),
     options: Mapping[str, int | float] | None = None,
     resolution: int = 1,
@@ -195,17 +202,25 @@ def explain_regressor(
     )
 
 
-def _wish(method: str, *, options: Mapping[str, int | float] | None, **rest: Any) -> Wish:
+def _wish(
+    method: str, *, options: Mapping[str, int | float] | None, layer: str | Sequence[str] | None, **rest: Any
+) -> Wish:
     known = method_called(method)
-    return Wish(known, options_for(known, options), **rest)
+    layers = layer if layer is None or isinstance(layer, str) else tuple(layer)
+    if isinstance(layers, tuple) and len(layers) == 1:
+        layers = layers[0]
+    return Wish(known, options_for(known, options), layer=layers, **rest)
 
 
-def _net(net: nn.Module, target: Target, output: int, layer: str | None) -> Explained:
+def _net(net: nn.Module, target: Target, output: Choice, layer: str | tuple[str, ...] | None) -> Explained:
     net = getattr(net, "_orig_mod", net)  # what torch.compile wraps: a compiled net cannot be looked into
     if not isinstance(net, Regressor):
-        return AnyNet(net, target, output=output, layer=layer)
-    if not 0 <= output < len(net.target_names):
-        raise ConfigError(_no_choice("output", str(output), [str(i) for i in range(len(net.target_names))]))
+        return AnyNet(net, target, output=output, layer=None if isinstance(layer, tuple) else layer)
+    if output in net.target_names:
+        return RegressorNet(net, [str(output)])
+    if not isinstance(output, int) or not 0 <= output < len(net.target_names):
+        known = [str(i) for i in range(len(net.target_names))] + list(net.target_names)
+        raise ConfigError(_no_choice("output", str(output), known))
     return RegressorNet(net, [net.target_names[output]])
 
 
@@ -216,7 +231,7 @@ class _Call:
     net: Explained
     wish: Wish
     axes: Sequence[Axis] | None
-    channel_unit: str
+    channel_unit: str | Sequence[str]
     channels: tuple[str, ...] = ()
 
     def against(
@@ -232,6 +247,7 @@ class _Call:
         """Return one map for each target, of all samples of `x`, against the reference."""
         require_inputs(x)
         require_fitting(self.wish, x)
+        self._require_channel_units(x)
         method = self.wish.method
         if method.kind == "input" or method.name == "score-cam":
             background, called = background_of(self.net, reference, x, name=reference_name, method=method)
@@ -251,6 +267,13 @@ class _Call:
         references = self._references(reference, ndim=x.ndim, parameters=own)
         return {name: one.difference(references[name], reference=reference_name) for name, one in maps.items()}
 
+    def _require_channel_units(self, x: Inputs) -> None:
+        """Refuse a number of units that is not the number of channels."""
+        units, count = self._channel_units, x.shape[1]
+        if not isinstance(self.channel_unit, str) and len(units) != count:
+            allowed = f"one for all channels, or {count}"
+            raise ConfigError(explained(where="explain", what="channel_unit", allowed=allowed, got=len(units)))
+
     def maps(
         self,
         x: Inputs,
@@ -260,19 +283,20 @@ class _Call:
         reference: str = "baseline",
     ) -> dict[str, RegressionMap]:
         """Return one map for each target, of all samples of `x`."""
-        net, like = self.net, self.net.like
+        net, like, wish = self.net, self.net.like, replace(self.wish, ids=tuple(map(str, ids)))
         input_axes = axes_of(x, self.axes)
         size, parts = self.wish.batch_size, []
-        with evaluating(net.module, net.parts), torch.no_grad():
+        with uncompiled(), evaluating(net.module, net.parts), torch.no_grad():
             for start in range(0, len(x), size):
                 rows = slice(start, start + size)
                 own = None if parameters is None else own_copy(parameters[rows], like=like, dtype=torch.float64)
                 given = own_copy(x[rows], like=like, shared=net.shares_inputs)
-                parts.append(answer(net, given, own, self.wish, rows=rows))
+                parts.append(answer(net, given, own, wish, rows=rows))
             found = Answer.joined(parts)
             shapes = [tuple(one.shape[3:]) for one in found.contributions]
             cells = place(net, lambda: own_copy(x[:1], like=like), self.wish, size=x.shape[1:], shapes=shapes)
-        whole = gathered(found, cells, input_axes, times=self.wish.resolution)
+        way = "sum" if self.wish.method.adds_up else "values" if self.wish.method.kind == "head" else "max"
+        whole = gathered(found, cells, input_axes, times=self.wish.resolution, together=way)
         return self._named(found, whole, input_axes, tuple(map(str, ids)), reference)
 
     def _named(
@@ -284,14 +308,14 @@ class _Call:
             prediction = target.in_unit(found.prediction[:, number])
             baseline = target.in_unit(found.baseline[:, number])
             maps[target.name] = RegressionMap(
-                contributions=whole.contributions[:, number],
+                contributions=whole.contributions[:, number] * self._summable,
                 parameter_contributions=found.parameters[:, number],
                 parameter_names=self.net.parameter_names,
                 baseline=baseline if method.adds_up else np.full_like(prediction, np.nan),
                 prediction=prediction,
                 target=target.name,
                 unit=target.unit,
-                map_unit=_map_unit(method, "1" if target.log else target.unit, self.channel_unit),
+                map_unit=self._map_unit(target, self._channel_units[0]),
                 axes=whole.axes,
                 input_axes=axes,
                 grade=method.grade,
@@ -312,11 +336,28 @@ class _Call:
             return {}
         count, by_channel = whole.parts.shape[2], found.contributions[0].shape[2] > 1
         names = self.channels or tuple(f"channel {channel}" for channel in range(count))
+        by_grid = "layer" if self.wish.method.kind == "layer" else "stage"
+        target = self.net.targets[number]
+        apart = () if self._summable == 1.0 else tuple(self._map_unit(target, unit) for unit in self._channel_units)
         return {
             "part_contributions": whole.parts[:, number],
             "part_names": names if by_channel else found.grids,
-            "part_kind": "channel" if by_channel else "stage",
+            "part_kind": "channel" if by_channel else by_grid,
+            "part_units": apart,
         }
+
+    @property
+    def _channel_units(self) -> tuple[str, ...]:
+        return (self.channel_unit,) if isinstance(self.channel_unit, str) else tuple(self.channel_unit)
+
+    @property
+    def _summable(self) -> float:
+        """NaN where maps by channel have units that do not add up, else 1."""
+        apart = self.wish.method.grade == "sensitivity" and len(set(self._channel_units)) > 1
+        return float("nan") if apart and self.wish.channel == "each" else 1.0
+
+    def _map_unit(self, target: Target, channel_unit: str) -> str:
+        return _map_unit(self.wish.method, "1" if target.log else target.unit, channel_unit)
 
     def _references(
         self, reference: Reference, *, ndim: int, parameters: Parameters | None

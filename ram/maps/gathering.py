@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ram.axes import Axis
 from ram.maps.nets import Answer
-from ram.maps.parts import spread
+from ram.maps.parts import lying, spread
 from ram.maps.resolution import keeping_totals
 from ram.models.finer import finer_cells
 from ram.models.geometry import CellGeometry, cell_axes, receptive_fields
@@ -47,7 +47,7 @@ class Gathered:
     correction: Array | None = None
 
 
-def gathered(found: Answer, cells: Sequence[Cells], input_axes: Axes, *, times: int) -> Gathered:
+def gathered(found: Answer, cells: Sequence[Cells], input_axes: Axes, *, times: int, together: str = "sum") -> Gathered:
     """Return an answer as one map for each target, on the cells of its finest grid.
 
     What coarser grids hold is spread by area, so that the map sums to what all grids sum to. Parts are the channels
@@ -59,6 +59,11 @@ def gathered(found: Answer, cells: Sequence[Cells], input_axes: Axes, *, times: 
         Where the cells of each grid lie in the input.
     times
         How many times finer than its own each grid is wanted.
+    together
+        How grids become one: ``"sum"`` of contributions; ``"values"``, the sum of what stands at a place, for values
+        that are no shares; ``"max"`` of maps scaled to ``tanh(2 m / max m)``, for maps without a unit.
+
+    Source of "max": Jiang et al. 2021, doi:10.1109/TIP.2021.3089943, section III.C.
     """
     grids = [_Grid(one, *_placed(own, input_axes)) for one, own in zip(found.contributions, cells, strict=True)]
     if found.finer:
@@ -66,9 +71,10 @@ def gathered(found: Answer, cells: Sequence[Cells], input_axes: Axes, *, times: 
         grids = [_refined(*one) for one in zip(grids, found.finer, finer, strict=True)]
     axes = max(grids, key=lambda one: one.values[0, 0, 0].size).axes
     fields = tuple(np.max([one.receptive_field for one in grids], axis=0).tolist())
-    same = [spread(one.values, one.axes, axes) for one in grids]
-    by_channel = same[0] if len(same) == 1 else np.sum(same, axis=0)
-    parts = by_channel if by_channel.shape[2] > 1 else np.concatenate(same, axis=2) if len(same) > 1 else None
+    several, move = len(grids) > 1, spread if together == "sum" else lying
+    same = [move(_scaled(one.values) if several and together == "max" else one.values, one.axes, axes) for one in grids]
+    by_channel = same[0] if not several else np.max(same, axis=0) if together == "max" else np.sum(same, axis=0)
+    parts = by_channel if by_channel.shape[2] > 1 else np.concatenate(same, axis=2) if several else None
     whole = by_channel[:, :, 0] if by_channel.shape[2] == 1 else by_channel.sum(axis=2)
     corrected = [one.corrected for one in grids if one.corrected is not None]
     return Gathered(whole, axes, fields, parts, _share(corrected, whole) if corrected else None)
@@ -82,6 +88,12 @@ class _Grid:
     axes: Axes
     receptive_field: tuple[float, ...]
     corrected: Float[np.ndarray, "batch target"] | None = None
+
+
+def _scaled(values: Array) -> Array:
+    """Return maps without negative values between 0 and 1; one that is zero stays so."""
+    largest = values.max(axis=tuple(range(3, values.ndim)), keepdims=True)
+    return np.asarray(np.tanh(2 * values / np.where(largest > 0, largest, 1.0)))
 
 
 def _finer_axes(cells: Cells, values: Array, input_axes: Axes, times: int) -> Axes:

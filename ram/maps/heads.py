@@ -8,9 +8,19 @@ activation between them.
 
 from __future__ import annotations
 
-__all__ = ["Head", "HeadCall", "Pooled", "features_at", "find_head", "output_of", "ran_another_way", "run_head"]
+__all__ = [
+    "Choice",
+    "Head",
+    "HeadCall",
+    "Pooled",
+    "features_at",
+    "find_head",
+    "output_of",
+    "ran_another_way",
+    "run_head",
+]
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -20,9 +30,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ram.errors import ModelError, explained
+from ram.errors import ModelError, explained, nearest
 from ram.maps.layers import known_layer
 from ram.models.finer import every
+
+Choice = int | str | tuple[int | str, ...]
+"""Which of a net's outputs: a column, a name, or a way through names and places to one."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +143,7 @@ class _Watch(TorchFunctionMode):
 
 
 def find_head(
-    net: nn.Module, x: Float[Tensor, "batch channel *space"], *, output: int, layer: str | None = None
+    net: nn.Module, x: Float[Tensor, "batch channel *space"], *, output: Choice, layer: str | None = None
 ) -> Head:
     """Return where ``net(x)[:, output]`` comes from.
 
@@ -150,9 +163,12 @@ def find_head(
     with _Watch() as watch, _result_of(net, layer, seen), _Results(net) as results:
         y = output_of(net(x), output)
     calls = watch.calls
+    candidates = {n: a for n, a in calls.results.items() if a.ndim == x.ndim and (not layer or a is seen[-1])}
+    bare = None if calls.linears else _bare_mean(candidates, y)
+    if bare is not None:
+        return bare
     last, column = _last_linear(net, calls, y, output)
     chain = list(_chain(calls, last))
-    candidates = {n: a for n, a in calls.results.items() if a.ndim == x.ndim and (not layer or a is seen[-1])}
     reached = 0
     for depth, unit in enumerate(chain, start=1):
         found, reached = _averaged(candidates, unit.input)
@@ -165,7 +181,7 @@ def find_head(
 
 
 def run_head(
-    net: nn.Module, x: Float[Tensor, "batch channel *space"], head: Head, *, output: int, times: int = 1
+    net: nn.Module, x: Float[Tensor, "batch channel *space"], head: Head, *, output: Choice, times: int = 1
 ) -> HeadCall:
     """Return the feature maps of `x`, the linear unit that turns their mean into the output, and the output.
 
@@ -190,11 +206,11 @@ def run_head(
     if set(activations) != set(calls.results) or set(head.linear) != set(calls.linears):
         raise ModelError(ran_another_way(net))
     features = tuple(calls.results[number] for number in activations)
-    folded = _folded([calls.linears[number] for number in head.linear], head.column)
+    folded = _folded([calls.linears[number] for number in head.linear], head.column, like=features[0])
     return replace(_head_call(net, head, features, folded, y), finer=watch.finer)
 
 
-def _listen(net: nn.Module, x: Tensor, head: Head, *, output: int) -> HeadCall:
+def _listen(net: nn.Module, x: Tensor, head: Head, *, output: Choice) -> HeadCall:
     """Do as `run_head` where modules make the calls."""
     parts: list[Any] = [net.get_submodule(name) for name in head.names]
     count = len(head.pooled)
@@ -205,7 +221,7 @@ def _listen(net: nn.Module, x: Tensor, head: Head, *, output: int) -> HeadCall:
     finally:
         for handle in handles:
             handle.remove()
-    folded = _folded([_Linear(0, y, unit.weight, unit.bias, y) for unit in parts[count:]], head.column)
+    folded = _folded([_Linear(0, y, unit.weight, unit.bias, y) for unit in parts[count:]], head.column, like=y)
     features = tuple(seen[number][0] for number in sorted(seen) if len(seen[number]) == 1)
     if len(features) != count or not all(isinstance(one, Tensor) for one in features):
         raise ModelError(ran_another_way(net))
@@ -295,8 +311,15 @@ def features_at(net: nn.Module, x: Float[Tensor, "batch channel *space"], pooled
     raise ModelError(ran_another_way(net))
 
 
-def _folded(units: Sequence[_Linear], column: int) -> tuple[Tensor, Tensor]:
-    """Return weight (1, feature) and bias (1,) of linear units in a row, the last one first."""
+def _folded(units: Sequence[_Linear], column: int, *, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weight (1, feature) and bias (1,) of linear units in a row, the last one first; of none, the identity's.
+
+    `like` are the features, where there are no units.
+    """
+    if not units:
+        weight = like.new_zeros(1, like.shape[1])
+        weight[0, column] = 1
+        return weight, like.new_zeros(1)
     weight, bias = units[0].weight[column : column + 1], units[0].weight.new_zeros(1)
     if units[0].bias is not None:
         bias = units[0].bias[column : column + 1]
@@ -309,19 +332,57 @@ def _folded(units: Sequence[_Linear], column: int) -> tuple[Tensor, Tensor]:
     return weight, bias
 
 
-def output_of(y: object, output: int) -> Float[Tensor, " batch"]:
-    """Return one output of a net that answers (batch,) or (batch, outputs)."""
-    if not isinstance(y, Tensor) or y.ndim not in {1, 2}:
-        got = f"a tensor of shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
+def output_of(y: object, output: Choice) -> Float[Tensor, " batch"]:
+    """Return one output of what a net answers: see `ram.explain` for how it is named.
+
+    >>> y = {"depth": torch.tensor([[1.0], [2.0]]), "both": (torch.zeros(2), torch.tensor([[3.0, 4.0], [5.0, 6.0]]))}
+    >>> output_of(y, "depth"), output_of(y, ("both", 1, 0))
+    (tensor([1., 2.]), tensor([3., 5.]))
+
+    Raises
+    ------
+    ModelError
+        Where the net has no such output; says what it has.
+    """
+    path = list(output) if isinstance(output, tuple) else [output]
+    found = y
+    while path and not isinstance(found, Tensor):
+        found = _member(found, path.pop(0))
+    if not isinstance(found, Tensor) or found.ndim not in {1, 2}:
+        got = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
         raise ModelError(
             explained(where="ram.explain", what="the net's output", allowed="of shape (batch,) or (batch, outputs)",
                       got=got, next_step="Wrap the net in a module that returns the numbers")
         )  # fmt: skip
-    columns = y[:, None] if y.ndim == 1 else y
-    if not 0 <= output < columns.shape[1]:
-        allowed = f"0 to {columns.shape[1] - 1}, the net has {columns.shape[1]} outputs"
+    columns = found[:, None] if found.ndim == 1 else found
+    count, column = columns.shape[1], path[0] if path else 0
+    if len(path) > 1 or not isinstance(column, int) or not 0 <= column < count or (not path and count > 1):
+        allowed = f"0 to {count - 1}, the net has {count} outputs"
+        if path != [output]:
+            allowed = f"a name and a column, 0 to {count - 1}: what is named has {count}"
         raise ModelError(explained(where="ram.explain", what="output", allowed=allowed, got=output))
-    return columns[:, output]
+    return columns[:, column]
+
+
+def _member(found: object, step: int | str) -> object:
+    """Return what a dict holds under a name, or a tuple at a place."""
+    known: list[Any] = []
+    if isinstance(found, Mapping):
+        known = list(found)
+        if step in found:
+            return found[step]
+    elif isinstance(found, (tuple, list)):
+        known = list(range(len(found)))
+        if step in known:
+            return found[int(step)]
+    if not known:
+        got = type(found).__name__
+        allowed = "a tensor, or a dict or tuple of tensors"
+        raise ModelError(explained(where="ram.explain", what="the net's output", allowed=allowed, got=got))
+    words = [str(name) for name in known]
+    near = nearest(str(step), words) or "Name a column of it by a tuple: output=(name, column)"
+    raise ModelError(explained(where="ram.explain", what="output", allowed=f"one of {', '.join(words)}", got=step,
+                               next_step=near))  # fmt: skip
 
 
 class _result_of:  # noqa: N801 - used like a function
@@ -342,7 +403,7 @@ class _result_of:  # noqa: N801 - used like a function
         self._seen.append(result)
 
 
-def _last_linear(net: nn.Module, calls: _Calls, y: Tensor, output: int) -> tuple[_Linear, int]:
+def _last_linear(net: nn.Module, calls: _Calls, y: Tensor, output: Choice) -> tuple[_Linear, int]:
     """Return the linear unit that the output is a column of, and the column."""
     for unit in reversed(calls.linears.values()):
         if unit.output.ndim == 2 and len(unit.output) == len(y):
@@ -378,6 +439,19 @@ def _averaged(candidates: dict[int, Tensor], pooled: Tensor) -> tuple[tuple[Pool
     return found or (), max(dead, default=0)
 
 
+def _bare_mean(candidates: dict[int, Tensor], y: Tensor) -> Head | None:
+    """Return the head of a net whose output is the mean of one feature itself, without a linear unit."""
+    for number in sorted(candidates, key=lambda n: (candidates[n][0, 0].numel(), n), reverse=True):
+        a = candidates[number]
+        if len(a) != len(y) or a[0, 0].numel() == 1:
+            continue
+        for summed, values in ((False, a.flatten(2).mean(dim=2)), (True, a.flatten(2).sum(dim=2))):
+            for column in range(a.shape[1]):
+                if _same(values[:, column], y):
+                    return Head((Pooled(number, (0, a.shape[1]), summed),), (), column)
+    return None
+
+
 def _row_of_means(
     means: dict[int, Tensor], activations: dict[int, Tensor], pooled: Tensor, first: int, dead: set[int]
 ) -> tuple[Pooled, ...] | None:
@@ -411,6 +485,7 @@ def _name_of(net: nn.Module, weight: Tensor) -> str:
 
 _ASKED = "a net whose output is a linear unit on the mean of an activation over its cells"
 _HOW = "End the net in AdaptiveAvgPool, Flatten and Linear"
+_ELSE = "For this net as it is: method integrated-gradients (complete), or grad-ram at a layer (first-order)"
 
 
 def _no_linear(net: nn.Module, calls: _Calls) -> str:
@@ -418,7 +493,7 @@ def _no_linear(net: nn.Module, calls: _Calls) -> str:
     if calls.linears:
         last = next(reversed(calls.linears.values()))
         got = f"a {type(net).__name__} that changes the output of its last linear unit, {_name_of(net, last.weight)}"
-    step = f"{_HOW}; leave what follows it to target_mean and target_scale"
+    step = f"{_HOW}; leave what follows it to target_mean and target_scale. {_ELSE}"
     return explained(where="ram.explain, method ram", what="the net", allowed=_ASKED, got=got, next_step=step)
 
 
@@ -435,7 +510,7 @@ def _no_average(  # noqa: PLR0917 - all that is known
         got = f"{width} inputs of {_name_of(net, unit.weight)}, of which those from {reached} on are no such mean"
     if layer is not None:
         got = f"layer {layer}, whose mean is not what goes into {_name_of(net, unit.weight)}"
-    step = f"{_HOW}, without anything between pooling and linear unit"
+    step = f"{_HOW}, without anything between pooling and linear unit. {_ELSE}"
     return explained(where="ram.explain, method ram", what="the net", allowed=_ASKED, got=got, next_step=step)
 
 

@@ -22,18 +22,21 @@ __all__ = [
 ]
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ram.errors import ConfigError, ModelError, explained
 from ram.maps.nets import Explained
+from ram.randomness import generator
 
 Inputs = Float[Tensor, "batch channel *space"]
 _AT_ONCE = 16  # steps that run at once: more would only fall out of the cache, and take memory
@@ -55,6 +58,13 @@ class Asked:
         Shape (1 or batch, *space): codes of the regions, for methods that ask by region.
     batch_size
         How many samples may run at once: bounds the memory.
+    seed, ids
+        What is drawn is a function of the seed, of the sample's id and of the number of the draw, so that a batch gives
+        what its samples give; samples without ids share their draws.
+    apart
+        A map for each channel is wanted: what is taken away is taken from one channel at a time.
+    layer
+        Name of the layer that a method of layer and input looks at.
     """
 
     net: Explained
@@ -66,6 +76,9 @@ class Asked:
     regions: Int[Tensor, "regions_batch *space"] | None = None
     batch_size: int = 64
     seed: int = 0
+    ids: tuple[str, ...] = ()
+    apart: bool = False
+    layer: str | None = None
     module: nn.Module = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,6 +88,15 @@ class Asked:
     def beside(self) -> tuple[Tensor, ...] | None:
         """What the net is given beside its input."""
         return None if self.parameters is None else (self.parameters,)
+
+
+def _drawn(asked: Asked, what: str, draw: Callable[[np.random.Generator], NDArray[np.float64]]) -> Tensor:
+    """Return what `draw` makes for each sample, shape (batch, ...), as precise and on the device as the input.
+
+    One draw, the same for all, where samples have no ids.
+    """
+    rows = [draw(generator(asked.seed, what, name)) for name in asked.ids] or [draw(generator(asked.seed, what))]
+    return torch.from_numpy(np.stack(rows)).to(asked.x).expand(len(asked.x), *rows[0].shape)
 
 
 class _Output(nn.Module):
@@ -107,14 +129,12 @@ def gradient_x_input(asked: Asked) -> Tensor:
 
 def smoothgrad(asked: Asked) -> Tensor:
     """Return the mean gradient around x. Source: Smilkov et al. 2017, arXiv:1706.03825."""
-    scale = asked.x.flatten(2).std(dim=2).mean(dim=0)  # (channel,): the noise keeps to each channel's own size
-    draw = torch.Generator().manual_seed(asked.seed)
+    own = asked.x.flatten(2).std(dim=2, correction=0)  # (batch, channel): noise keeps to each channel's own size
+    size = asked.options["noise"] * own.view(*own.shape, *(1,) * (asked.x.ndim - 2))
     total = torch.zeros_like(asked.x)
-    ones = (1,) * (asked.x.ndim - 2)
-    for _ in range(asked.options["samples"]):
-        noise = torch.randn(asked.x.shape, generator=draw, dtype=torch.float64).to(asked.x)
-        moved = asked.x + asked.options["noise"] * scale.view(-1, *ones) * noise
-        total += gradient(_moved(asked, moved))
+    for number in range(asked.options["samples"]):
+        noise = _drawn(asked, f"smoothgrad {number}", lambda draw: draw.standard_normal(tuple(asked.x.shape[1:])))
+        total += gradient(_moved(asked, asked.x + size * noise))
     return total / float(asked.options["samples"])
 
 
@@ -160,12 +180,12 @@ def gradient_shap(asked: Asked) -> Tensor:
 
     Source: Lundberg & Lee 2017, arXiv:1705.07874 (expected gradients).
     """
-    draw = torch.Generator().manual_seed(asked.seed)
     total = torch.zeros_like(asked.x)
-    ones = (1,) * (asked.x.ndim - 1)
-    for _ in range(asked.options["samples"]):
-        start = asked.background[torch.randint(len(asked.background), (len(asked.x),), generator=draw)]
-        place = torch.rand(len(asked.x), generator=draw).to(asked.x).view(-1, *ones)
+    for number in range(asked.options["samples"]):
+        drawn = _drawn(asked, f"gradient-shap {number}", lambda draw: draw.random(2))  # which background, how far
+        which = (drawn[:, 0].double() * len(asked.background)).long().clamp(max=len(asked.background) - 1)
+        start = asked.background[which]
+        place = drawn[:, 1].view(-1, *(1,) * (asked.x.ndim - 1))
         total += gradient(_moved(asked, start + place * (asked.x - start))) * (asked.x - start)
     return total / float(asked.options["samples"])
 
@@ -191,6 +211,8 @@ def guided_backprop(asked: Asked) -> Tensor:
 def occlusion(asked: Asked) -> Tensor:
     """Return the output lost where a window shows the background, the mean over the windows that cover a value.
 
+    The loss is parted evenly among the channels, or found for each by itself where they are asked apart.
+
     Source: Zeiler & Fergus 2014, arXiv:1311.2901, section 4.2.
     """
     from captum.attr import Occlusion
@@ -198,15 +220,16 @@ def occlusion(asked: Asked) -> Tensor:
     space = asked.x.shape[2:]
     window = tuple(min(size, max(1, round(asked.options["window"] * size))) for size in space)
     stride = tuple(max(1, size // 2) for size in window)
+    together = 1 if asked.apart else asked.x.shape[1]
     found = Occlusion(asked.module).attribute(
         asked.x,
-        sliding_window_shapes=(asked.x.shape[1], *window),
-        strides=(asked.x.shape[1], *stride),
+        sliding_window_shapes=(together, *window),
+        strides=(together, *stride),
         baselines=asked.background[:1].expand_as(asked.x),
         perturbations_per_eval=max(1, asked.batch_size // len(asked.x)),
         additional_forward_args=asked.beside,
     )
-    return _tensor(found)
+    return _tensor(found) / together
 
 
 def region_ablation(asked: Asked) -> Tensor:
@@ -232,6 +255,8 @@ def shapley_regions(asked: Asked) -> Tensor:
     """
     from captum.attr import ShapleyValues, ShapleyValueSampling
 
+    if asked.regions is not None and len(asked.regions) > 1:  # the draws depend on how many regions there are
+        return torch.cat([shapley_regions(_only(asked, row)) for row in range(len(asked.x))])
     mask = _region_mask(asked, "shapley-regions")
     few = int(mask.max()) < _ALL_PERMUTATIONS
     options: dict[str, Any] = {} if few else {"n_samples": asked.options["samples"]}
@@ -312,15 +337,19 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _region_mask(asked: Asked, method: str) -> Int[Tensor, "batch 1 *space"]:
-    """Return the regions' numbers without gaps, for all channels alike."""
+def _region_mask(asked: Asked, method: str) -> Int[Tensor, "batch channel_or_1 *space"]:
+    """Return the regions' numbers without gaps, for all channels alike or, asked apart, each channel's own."""
     if asked.regions is None:
         step = "Give regions=, codes of shape (*space), such as a data set's regions_array()"
         raise ConfigError(
             explained(where=f"explain, method {method}", what="regions", allowed="given", got="none", next_step=step)
         )
     numbers: Tensor = torch.unique(asked.regions, return_inverse=True)[1]
-    return numbers[:, None].to(asked.x.device)
+    mask = numbers[:, None].to(asked.x.device)
+    if not asked.apart:
+        return mask
+    channels = torch.arange(asked.x.shape[1], device=mask.device).view(1, -1, *(1,) * (asked.x.ndim - 2))
+    return mask + (int(mask.max()) + 1) * channels
 
 
 def _spread(found: Tensor, mask: Tensor) -> Tensor:
@@ -335,15 +364,17 @@ def _spread(found: Tensor, mask: Tensor) -> Tensor:
 
 
 def _moved(asked: Asked, x: Tensor) -> Asked:
-    return Asked(
-        asked.net,
-        x.detach(),
-        asked.parameters,
-        asked.number,
-        asked.background,
-        asked.options,
-        batch_size=asked.batch_size,
-    )
+    return replace(asked, x=x.detach(), regions=None)
+
+
+def _only(asked: Asked, row: int) -> Asked:
+    """Return the question about one sample alone, with its own regions."""
+    rows = slice(row, row + 1)
+    return replace(
+        asked, x=asked.x[rows], ids=asked.ids[rows],
+        parameters=None if asked.parameters is None else asked.parameters[rows],
+        regions=None if asked.regions is None else asked.regions[rows],
+    )  # fmt: skip
 
 
 def _tensor(found: Any) -> Tensor:

@@ -152,7 +152,10 @@ def known_layer(net: nn.Module, name: str) -> nn.Module:
     ModelError
         Where there is none; names the nearest ones.
     """
-    known: dict[str, nn.Module] = {found: part for found, part in net.named_modules() if found}
+    # What torch.compile wraps stands one floor lower; nobody wants to spell that.
+    known: dict[str, nn.Module] = {
+        found.replace("_orig_mod.", ""): part for found, part in net.named_modules() if found
+    }
     if name not in known:
         allowed = f"one of {', '.join(known)}"
         raise ModelError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 __all__ = ["Answer", "AnyNet", "Explained", "RegressorNet", "Target", "Viewed", "require_exact"]
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from weakref import WeakKeyDictionary
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ram.errors import ModelError, explained
 from ram.maps.activation import contributions, parameter_contributions, parts_of, structure_of
-from ram.maps.heads import Head, HeadCall, Pooled, features_at, find_head, output_of, ran_another_way, run_head
+from ram.maps.heads import Choice, Head, HeadCall, Pooled, features_at, find_head, output_of, ran_another_way, run_head
 from ram.maps.inputs import first_weight
 from ram.maps.layers import LayerPass, known_layer, last_layer, run_layer
 from ram.models.finer import every, finer_features, strides_of
@@ -67,6 +67,8 @@ class Answer:
         As `contributions`, where a finer grid was asked for: ``s W A`` on it.
     grids
         What the grids are called, where there are several.
+    averaged
+        Over how many cells the features of each grid are averaged; 1 where they are summed.
     """
 
     contributions: tuple[NDArray[np.float64], ...]
@@ -75,6 +77,15 @@ class Answer:
     prediction: NDArray[np.float64]
     finer: tuple[NDArray[np.float64], ...] = ()
     grids: tuple[str, ...] = ()
+    averaged: tuple[int, ...] = ()
+
+    def as_sums(self) -> Answer:
+        """Return ``s W A``, the sums of Zhou's class activation map, in the place of the shares of a mean.
+
+        Source: Zhou et al. 2016, arXiv:1512.04150, equation 2.
+        """
+        pairs = zip(self.contributions, self.averaged, strict=True)
+        return replace(self, contributions=tuple(one * cells for one, cells in pairs))
 
     @classmethod
     def joined(cls, parts: Sequence[Answer]) -> Answer:
@@ -88,6 +99,7 @@ class Answer:
             np.concatenate([part.prediction for part in parts]),
             tuple(map(np.concatenate, zip(*(part.finer for part in parts), strict=True))),
             parts[0].grids,
+            parts[0].averaged,
         )
 
 
@@ -155,6 +167,7 @@ class RegressorNet:
             prediction=mean + scale * self._chosen(output.T).T,
             finer=tuple(self._by_channel(one, own, worth=True) for one, own in zip(finer, weights, strict=times > 1)),
             grids=self._grids,
+            averaged=tuple(one[0, 0].numel() for one in maps),
         )
 
     @property
@@ -295,7 +308,7 @@ class AnyNet:
     parameter_names: tuple[str, ...] = ()
     shares_inputs = False  # the net may overwrite what it is given
 
-    def __init__(self, module: nn.Module, target: Target, *, output: int, layer: str | None) -> None:
+    def __init__(self, module: nn.Module, target: Target, *, output: Choice, layer: str | None) -> None:
         self.module = module
         self.parts = parts_of(module)
         self.like = first_weight(self.parts)
@@ -316,7 +329,12 @@ class AnyNet:
             # A head that sums instead of averaging has its number of cells in the weight already.
             finer=tuple(_worth(a, w, self.scale)[:, :, None] for a, w in zip(finer, call.weights, strict=times > 1)),
             grids=tuple(f"stage {number}" for number in range(1, len(maps) + 1)) if len(maps) > 1 else (),
+            averaged=tuple(self._averaged(x, call)),
         )
+
+    def _averaged(self, x: Inputs, call: HeadCall) -> list[int]:
+        pooled = self._head(x).pooled
+        return [1 if one.summed else maps[0, 0].numel() for one, maps in zip(pooled, call.features, strict=True)]
 
     def cells(self, sample: Sample, size: Sequence[int], shapes: Sequence[tuple[int, ...]]) -> tuple[Cells, ...]:
         """Return where the cells of each grid lie in an input of `size`, (channel, *space), such as `sample` makes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PART_KINDS", "named_part", "require_parts", "spread"]
+__all__ = ["PART_KINDS", "lying", "named_part", "require_parts", "spread"]
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,6 +36,14 @@ def spread(values: Array, cells: Sequence[Axis], grid: Sequence[Axis]) -> Array:
     for number, (old, new) in enumerate(zip(cells, grid, strict=True), start=-len(cells)):
         if not old.same_grid(new):
             values = np.moveaxis(np.moveaxis(values, number, -1) @ overlap(old, new).T, -1, number)
+    return values
+
+
+def lying(values: Array, cells: Sequence[Axis], grid: Sequence[Axis]) -> Array:
+    """Return what stands at other cells, the mean of what stands in them by area: for values that are no sums."""
+    for number, (old, new) in enumerate(zip(cells, grid, strict=True), start=-len(cells)):
+        if not old.same_grid(new):
+            values = np.moveaxis(np.moveaxis(values, number, -1) @ overlap(new, old), -1, number)
     return values
 
 

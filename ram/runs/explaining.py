@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["REFERENCES", "Wish", "default_reference", "no_choice", "require_level", "require_reference"]
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ class Wish:
     """How to explain, as `Run.explain` takes it."""
 
     method: str
-    layer: str | None
+    layer: str | Sequence[str] | None
     channel: str | None
     regions: NDArray[np.integer[Any]] | None
     options: Mapping[str, int | float] | None
@@ -47,15 +47,16 @@ class Wish:
         ConfigError
             For a channel that the net does not have.
         """
-        if self.channel is not None and self.channel not in channels:
+        each = self.channel == "each" and "each" not in channels
+        if self.channel is not None and not each and self.channel not in channels:
             raise ConfigError(no_choice(where, "a channel", self.channel, channels))
         only = next(iter(channels)) if len(channels) == 1 else None
         name = self.channel or only
         return {
             "method": self.method,
             "layer": self.layer,
-            "channel": None if self.channel is None else list(channels).index(self.channel),
-            "channel_unit": "1" if name is None else channels[name],
+            "channel": "each" if each else None if self.channel is None else list(channels).index(self.channel),
+            "channel_unit": tuple(channels.values()) if each else "1" if name is None else channels[name],
             "channels": tuple(channels),
             "regions": regions,
             "options": self.options,

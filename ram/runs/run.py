@@ -229,7 +229,7 @@ class Run:
         target: str,
         reference: Reference | None = None,
         method: str = "ram",
-        layer: str | None = None,
+        layer: str | Sequence[str] | None = None,
         channel: str | None = None,
         regions: NDArray[np.integer[Any]] | None = None,
         options: Mapping[str, int | float] | None = None,
@@ -244,7 +244,7 @@ class Run:
         target: Sequence[str] | None = None,
         reference: Reference | None = None,
         method: str = "ram",
-        layer: str | None = None,
+        layer: str | Sequence[str] | None = None,
         channel: str | None = None,
         regions: NDArray[np.integer[Any]] | None = None,
         options: Mapping[str, int | float] | None = None,
@@ -258,7 +258,7 @@ class Run:
         target: str | Sequence[str] | None = None,
         reference: Reference | None = None,
         method: str = "ram",
-        layer: str | None = None,
+        layer: str | Sequence[str] | None = None,
         channel: str | None = None,
         regions: NDArray[np.integer[Any]] | None = None,
         options: Mapping[str, int | float] | None = None,
@@ -281,7 +281,8 @@ class Run:
         method, layer, options, resolution, seed
             As for `ram.explain`.
         channel
-            Name of the input channel that a map of the input is of; the sum over all if not given.
+            Name of the input channel that a map of the input is of; ``"each"``: all, as parts of the map; the sum over
+            all if not given.
         regions
             Shape (*space) or (sample, *space), codes, for methods that ask by region; the data set's own if it has
             some.

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ram.maps.explain import explain
+from ram.maps.heads import Choice, output_of
 from ram.maps.regression_map import RegressionMap
 
 Inputs = Float[Tensor, "batch channel *space"]
-MapMaker = Callable[[nn.Module, Inputs, int], RegressionMap]
+MapMaker = Callable[[nn.Module, Inputs, Any], RegressionMap]
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 
 
@@ -47,7 +48,9 @@ class Check:
         return self.error <= self.allowed
 
 
-def check_regressor(net: nn.Module, x: Inputs, *, output: int = 0, method: str = "ram", **options: Any) -> list[Check]:
+def check_regressor(
+    net: nn.Module, x: Inputs, *, output: Choice = 0, method: str = "ram", **options: Any
+) -> list[Check]:
     """Hold the maps of one net to the laws; returns what was checked.
 
     Parameters
@@ -67,7 +70,7 @@ def check_regressor(net: nn.Module, x: Inputs, *, output: int = 0, method: str =
     Source of the idea: scikit-learn's ``check_estimator``.
     """
 
-    def make(net: nn.Module, x: Inputs, output: int) -> RegressionMap:
+    def make(net: nn.Module, x: Inputs, output: Any) -> RegressionMap:
         return explain(net, x, output=output, method=method, **options)
 
     return _held(list(_laws(make, net, x, output)), f"method {method} on a {type(net).__name__}")
@@ -97,7 +100,7 @@ def check_method(method: MapMaker, *, dimensions: tuple[int, ...] = (1, 2, 3)) -
     return checks
 
 
-def _laws(make: MapMaker, net: nn.Module, x: Inputs, output: int) -> Iterator[Check]:
+def _laws(make: MapMaker, net: nn.Module, x: Inputs, output: Any) -> Iterator[Check]:
     """Yield every law that the maps claim to keep."""
     if len(x) < 2:
         raise ValueError("two samples at least: a batch must give what its samples give")
@@ -135,14 +138,14 @@ def _held(checks: list[Check], where: str) -> list[Check]:
     return checks
 
 
-def _column(net: nn.Module, x: Inputs, output: int) -> NDArray[np.float64]:
+def _column(net: nn.Module, x: Inputs, output: Any) -> NDArray[np.float64]:
     flags = [(part, part.training) for part in net.modules()]
     try:
-        y: Tensor = net.eval()(x.clone())
+        y = net.eval()(x.clone())
     finally:
         for part, training in flags:
             part.training = training
-    return np.asarray((y[:, None] if y.ndim == 1 else y)[:, output].double().cpu().numpy())
+    return np.asarray(output_of(y, output).double().cpu().numpy())
 
 
 def _state(net: nn.Module, x: Inputs) -> dict[str, Any]:
