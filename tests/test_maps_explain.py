@@ -182,7 +182,7 @@ def test_what_is_asked_must_exist() -> None:
     net = Written(lambda a, fc: fc(a.mean((2, 3))), outputs=3)
     with pytest.raises(ModelError, match=r"output must be 0 to 2, the net has 3 outputs. Got 3"):
         explain(net, images(), output=3)
-    with pytest.raises(ConfigError, match=r"method must be one of ram, grad-ram, .* Got rum. Did you mean 'ram'\?"):
+    with pytest.raises(ConfigError, match=r"method must be one of ram, cam, .* Got rum. Did you mean 'ram'\?"):
         explain(net, images(), method="rum")
     with pytest.raises(
         ConfigError, match=r"targets must be one of umbrella, mass. Got umbrela. Did you mean 'umbrella'"

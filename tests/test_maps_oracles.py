@@ -97,8 +97,13 @@ def test_perturbations_by_captum(ndim: int, outputs: int) -> None:
     occlusion = attr.Occlusion(net).attribute(
         x, target=outputs - 1, sliding_window_shapes=(2, *window), strides=(2, *stride)
     )
-    ours = explain(net, x, method="occlusion", options={"window": 0.25}, channel=0, **options).contributions
-    np.testing.assert_allclose(ours, SCALE * occlusion[:, 0].numpy(), rtol=1e-6, atol=1e-9)
+    ours = explain(net, x, method="occlusion", options={"window": 0.25}, **options).contributions
+    np.testing.assert_allclose(ours, SCALE * occlusion[:, 0].numpy(), rtol=1e-6, atol=1e-9)  # a loss, not one a channel
+    alone = attr.Occlusion(net).attribute(
+        x, target=outputs - 1, sliding_window_shapes=(1, *window), strides=(1, *stride)
+    )
+    ours = explain(net, x, method="occlusion", options={"window": 0.25}, channel="each", **options)
+    np.testing.assert_allclose(ours.part_contributions, SCALE * alone.numpy(), rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize(("ndim", "outputs"), SIZES)
