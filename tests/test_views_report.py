@@ -149,7 +149,7 @@ def test_every_figure_of_the_metrics_is_in_the_table(run: Run, page: Page) -> No
 def test_summary_says_samples_error_and_agreement(run: Run, told: Story, page: Page) -> None:
     figures, agreement = run.metrics["test"]["umbrella"], told.targets["umbrella"].agreement
     assert agreement is not None
-    assert "The net learned from 18 samples; 6 more decided" in page.text
+    assert "The net learned from 18 samples; 3 more decided when it was best, 3 calibrated its intervals." in page.text
     assert f"On {figures['samples']} samples that it had never seen, umbrella is off by" in page.text
     assert f"with a correlation of {agreement.mean:.2f} ".replace("-", "−") in page.text
 
@@ -356,6 +356,7 @@ def test_hostile_words_arrive_as_words() -> None:
                 "title": HOSTILE, "subtitle": HOSTILE, "summary": HOSTILE, "sections": [("maps", HOSTILE)],
                 "tiles": [{"name": HOSTILE, "value": HOSTILE, "note": HOSTILE}], "hero": card,
                 "accuracy": {"words": HOSTILE, "table": table, "cards": [card]},
+                "adapted": {"words": HOSTILE, "tables": [table]}, "trust": {"words": [HOSTILE], "tables": [table]},
                 "gallery": {"title": HOSTILE, "words": [HOSTILE], "cards": [card]},
                 "regions": {"words": [HOSTILE], "picture": picture, "tables": [table]},
                 "parts": {"title": HOSTILE, "words": [HOSTILE], "tables": [table]},

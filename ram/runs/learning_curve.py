@@ -80,12 +80,12 @@ class LearningCurve:
         for axes, target in zip(places, targets, strict=True):
             rows = [row for row in self.table if row["target"] == target]
             samples, errors = [row["samples"] for row in rows], [row["mae"] for row in rows]
-            spread = [row["mae_std"] or 0.0 for row in rows]
+            spread = None if rows[0]["mae_std"] is None else [row["mae_std"] or 0.0 for row in rows]
             axes.errorbar(samples, errors, yerr=spread, color=_COLOUR, marker="o", markersize=4, capsize=3, linewidth=1.2)
             unit = "" if rows[0]["unit"] in ("", "1") else f" ({rows[0]['unit']})"
             axes.set(xscale="log", yscale="log", xlabel="training samples", ylabel=f"MAE on the test part{unit}")
             axes.xaxis.set_major_locator(FixedLocator(samples))
-            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
             axes.xaxis.set_minor_locator(NullLocator())
             _plain(axes.yaxis)
             axes.set_title(_title(target, rows), fontsize="small")
@@ -113,7 +113,7 @@ def _title(target: str, rows: Sequence[Row]) -> str:
     last, slope = rows[-1], falls_as(rows)
     unit = "" if last["unit"] in ("", "1") else f" {last['unit']}"
     words = f"{target}: {last['mae']:.3g}{unit} from {last['samples']:,} samples"
-    return words if slope is None else f"{words}\nerror falls as n to the {-slope:.2f}"
+    return words if slope is None else f"{words}\nerror falls as n to the {-slope:.2f}".replace("-", "−")
 
 
 def _plain(axis: YAxis) -> None:
