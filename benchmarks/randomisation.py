@@ -6,7 +6,7 @@ output downwards. A map that says something about what the net has learned chang
 whatever the net has learned, keeps a high one. One figure for each method and depth, the mean over test images and
 draws.
 
-    python benchmarks/randomisation.py [--draws 5] [--json benchmarks/results/randomisation.json]
+    python benchmarks/randomisation.py [--draws 3] [--json benchmarks/results/randomisation.json]
 
 Source: Adebayo et al. 2018, arXiv:1810.03292, section 3.
 """
@@ -28,7 +28,8 @@ from ram.maps.methods import METHODS
 from ram.randomness import generator
 
 SIZE, STEPS, BATCH, TEST = 32, 800, 32, 16
-LAYER = "7"  # behind the last convolution
+LAYER = "13"  # behind the last convolution
+DEPTHS = (1, 3, 5, 7)  # how many of the seven layers are drawn anew
 METHODS_ASKED = (
     "ram", "grad-ram", "hirescam", "grad-cam", "layercam", "integrated-gradients", "deeplift", "gradient-x-input",
     "gradient", "smoothgrad", "occlusion", "guided-backprop", "guided-grad-cam",
@@ -49,11 +50,11 @@ def images(count: int, *, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def net() -> nn.Sequential:
-    """Return a small net that ends in global average pooling, its weights drawn as torch does."""
+    """Return a small net of six convolutions that ends in global average pooling, its weights drawn as torch does."""
     return nn.Sequential(
-        nn.Conv2d(1, 16, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(1, 16, 5, padding=2), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 1),
     )  # fmt: skip
 
@@ -103,14 +104,14 @@ def agreement(before: np.ndarray, after: np.ndarray) -> float:
 def main() -> None:
     """Print the table, and write it as JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     found, explained = trained()
     x, _ = images(TEST, seed=3)
     print(f"R2 of the trained net on new images: {explained:.3f}")
-    print(f"{'layers drawn anew':22s}" + "".join(f"{layers:>8d}" for layers in (1, 2, 3, 4)))
+    print(f"{'layers drawn anew':22s}" + "".join(f"{layers:>8d}" for layers in DEPTHS))
     results: dict[str, list[float]] = {}
     for method in METHODS_ASKED:
         before = maps_of(found, x, method)
@@ -119,12 +120,12 @@ def main() -> None:
                 agreement(before, maps_of(forgotten(found, layers=layers, seed=seed), x, method))
                 for seed in range(options.draws)
             ]))
-            for layers in (1, 2, 3, 4)
+            for layers in DEPTHS
         ]  # fmt: skip
         print(f"{method:22s}" + "".join(f"{value:8.2f}" for value in results[method]), flush=True)
     if options.json:
         options.json.parent.mkdir(exist_ok=True)
-        content = {"r2": round(explained, 4), "draws": options.draws, "images": TEST,
+        content = {"r2": round(explained, 4), "draws": options.draws, "images": TEST, "layers": DEPTHS,
                    "rank_correlation": {name: [round(v, 3) for v in row] for name, row in results.items()}}  # fmt: skip
         options.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 

@@ -57,7 +57,28 @@ def table_of_methods() -> str:
     rows = [
         f"| `{one.name}` | {one.grade} | {one.summary} | {one.cost} | {one.paper} |\n" for one in ram.METHODS.values()
     ]
-    return "\n| method | grade | what it shows | cost | source |\n|---|---|---|---|---|\n" + "".join(rows) + "\n"
+    return (
+        "\n| method | grade | what it shows | cost | source |\n|---|---|---|---|---|\n"
+        + "".join(rows)
+        + "\n"
+        + table_of_randomisation()
+    )
+
+
+def table_of_randomisation() -> str:
+    """Return what is left of each method's ranking when layers are drawn anew."""
+    file = Path(__file__).resolve().parents[1] / "benchmarks" / "results" / "randomisation.json"
+    found = json.loads(file.read_text(encoding="utf-8"))
+    layers = found["layers"]
+    head = (
+        "What outlives the weights: rank correlation of a map with that of the trained net when its last layers, of "
+        f"{layers[-1]}, are drawn anew (`python benchmarks/randomisation.py`, Adebayo et al. 2018, arXiv:1810.03292; "
+        f"R2 of the trained net {found['r2']:.2f}). What multiplies by the input keeps its edges; guided "
+        "backpropagation keeps more than the gradient at every depth.\n\n"
+    )
+    head += f"| method | {' | '.join(map(str, layers))} |\n|---|{'---|' * len(layers)}\n"
+    rows = found["rank_correlation"].items()
+    return head + "".join(f"| `{name}` | {' | '.join(f'{v:.2f}' for v in row)} |\n" for name, row in rows) + "\n"
 
 
 def with_numbers(readme: str, tables: list[str], *, begin: str = BEGIN, end: str = END) -> str:
@@ -77,7 +98,12 @@ def main(words: list[str]) -> None:
     readme = Path("README.md")
     readme.write_text(with_numbers(readme.read_text(encoding="utf-8"), tables), encoding="utf-8")
     page = Path("docs/methods.md")
-    text = with_numbers(page.read_text(encoding="utf-8"), [table_of_methods()], begin=METHODS_BEGIN, end=METHODS_END)
+    text = with_numbers(
+        page.read_text(encoding="utf-8"),
+        [table_of_methods()],
+        begin=METHODS_BEGIN,
+        end=METHODS_END,
+    )
     page.write_text(text, encoding="utf-8")
 
 

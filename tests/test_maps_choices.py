@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -283,6 +285,21 @@ def test_captums_guided_grad_cam_says_the_same() -> None:
         theirs = GuidedGradCam(net, net[3]).attribute(x.clone().requires_grad_(), target=1, interpolate_mode="bilinear")
     one = explain(net, x, method="guided-grad-cam", layer="3", output=1, channel="each")
     np.testing.assert_allclose(one.part_contributions, theirs.detach().numpy(), rtol=1e-6, atol=1e-10)
+
+
+def test_what_outlives_the_weights_is_said_as_measured() -> None:
+    """The figures in the methods' own words are those that benchmarks/randomisation.py wrote."""
+    file = Path(__file__).resolve().parents[1] / "benchmarks" / "results" / "randomisation.json"
+    found = json.loads(file.read_text(encoding="utf-8"))
+    place = found["layers"].index(3)
+    for name in ("guided-backprop", "guided-grad-cam"):
+        row = found["rank_correlation"][name]
+        assert (
+            f"{row[place]:.2f} of its ranking outlives three of seven layers, {row[-1]:.2f} all"
+            in METHODS[name].summary
+        )
+    row = found["rank_correlation"]["gradient"]
+    assert f"(gradient: {row[place]:.2f}, {row[-1]:.2f})" in METHODS["guided-backprop"].summary
 
 
 # Each channel
