@@ -13,6 +13,7 @@ __all__ = [
     "RamError",
     "SolverError",
     "Stopped",
+    "StorageError",
     "TrainingError",
     "explained",
     "nearest",
@@ -32,6 +33,10 @@ class ConfigError(RamError):
 
 class DataError(RamError):
     """A file or an array is not what it must be; the message names file, path in it and row."""
+
+
+class StorageError(DataError):
+    """A disk is full or broken; what it held before is whole, and nothing half-written is left behind."""
 
 
 class ModelError(RamError):

@@ -29,11 +29,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from ram.errors import RamError, SolverError, Stopped, TrainingError
+from ram.errors import RamError, SolverError, Stopped, StorageError, TrainingError
 
 # A pipe has no width; a table must not lose its columns there.
 _WIDTH_OF_A_FILE = 240
 _WIDTH_OF_A_PAGE = 100
+_FAILED = (SolverError, StorageError, TrainingError)
 _WRONG_PATHS = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of text.")]
@@ -137,7 +138,7 @@ def explain_failure(error: Exception) -> int:
 def _said(error: Exception) -> tuple[str, int]:
     """Return what is said of an error, and its exit code: 1 the work failed, 2 the request was wrong."""
     if isinstance(error, RamError):
-        return str(error), 1 if isinstance(error, (SolverError, TrainingError)) else 2
+        return str(error), 1 if isinstance(error, _FAILED) else 2
     if isinstance(error, _WRONG_PATHS):
         return f"{error.filename}: {error.strerror}", 2
     return f"{type(error).__name__}: {error} (--debug shows where)", 1

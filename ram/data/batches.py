@@ -5,9 +5,10 @@ from __future__ import annotations
 __all__ = ["Batch", "Batches"]
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,6 +69,11 @@ class Batches:
         Memory layout of inputs with two or three space axes.
     pinned
         Whether batches are put into memory that a GPU reads by itself.
+
+    Attributes
+    ----------
+    read_ahead
+        Reads the batches of several lists of positions in place of a thread, in order; see `ram.data.workers`.
     """
 
     def __init__(
@@ -90,11 +96,24 @@ class Batches:
         self._shape = (len(data.channels), *(axis.size for axis in data.axes))
         # Tensors of one channel are laid out both ways at once: nothing is to be moved.
         self._moved = not torch.empty(2, *self._shape).is_contiguous(memory_format=self.memory_format)
+        self.read_ahead: Callable[[Sequence[np.ndarray]], Iterator[Batch]] | None = None
         self._buffers = Buffers()
-        self._kept = self._read_all() if self.loading.kind == "memory" else None
+        self._kept: np.ndarray | None = self._read_all() if self.loading.kind == "memory" else None
 
     def __len__(self) -> int:
         return len(self.data)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs: neither inputs in memory nor who reads them here."""
+        # torch's memory formats travel by the name of any module that has imported torch, which may not be there.
+        last = self.memory_format != torch.contiguous_format
+        return {**self.__dict__, "_buffers": None, "_kept": None, "read_ahead": None, "memory_format": last}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what `__getstate__` gave."""
+        self.__dict__.update(state)
+        self.memory_format = _memory_format(len(self.data.axes), channels_last=state["memory_format"])
+        self._buffers = Buffers()
 
     @property
     def row_bytes(self) -> int:
@@ -107,19 +126,28 @@ class Batches:
 
     def take(self, positions: np.ndarray) -> Batch:
         """Return the samples at `positions`; its tensors are its own."""
+        batch = self.read(positions)
+        return batch.pinned() if self._pinned else batch
+
+    def read(self, positions: np.ndarray) -> Batch:
+        """Return the samples at `positions`, in ordinary memory."""
         rows = torch.from_numpy(np.asarray(positions, dtype=np.int64))
         x = self._inputs(positions)
         weights = None if self.weights is None else self.weights[rows]
-        batch = Batch(positions, x, self.targets[rows], self.parameters[rows], weights)
-        return batch.pinned() if self._pinned else batch
+        return Batch(positions, x, self.targets[rows], self.parameters[rows], weights)
 
     def iterate(self, order: np.ndarray, *, batch_size: int) -> Iterator[Batch]:
         """Yield batches of `batch_size` samples in the given order; the last one may be smaller.
 
-        Batches that are read from a file, or go to a GPU, are prepared by a thread while the one before is used.
+        Batches that are read from a file, or go to a GPU, are prepared by a thread, or by the processes of
+        `ram.data.workers`, while the one before is used.
         """
         self.data.keep(self.loading.kept_bytes(batch_size * self.row_bytes))
         pieces = (order[start : start + batch_size] for start in range(0, len(order), batch_size))
+        if self.read_ahead is not None:
+            for batch in self.read_ahead(list(pieces)):
+                yield batch.pinned() if self._pinned else batch
+            return
         if self._kept is not None and not self._pinned:
             yield from map(self.take, pieces)
             return

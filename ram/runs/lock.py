@@ -49,9 +49,13 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):
-            path.unlink()
-        os.close(handle)
+        _remove(path, handle)
+
+
+def _remove(path: Path, handle: int) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
+    os.close(handle)
 
 
 def _take(path: Path, me: Owner) -> int:
@@ -69,8 +73,11 @@ def _take(path: Path, me: Owner) -> int:
             os.ftruncate(handle, 0)
             os.lseek(handle, 0, os.SEEK_SET)
             write_all(handle, json.dumps(me).encode())
-        except BaseException:
+        except ConfigError:
             os.close(handle)
+            raise
+        except BaseException:
+            _remove(path, handle)
             raise
         return handle
 

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from ram.errors import DataError, explained
 from ram.runs.calibration import Judged
 from ram.storage.atomic import writing
-from ram.storage.hdf5 import open_safely
+from ram.storage.hdf5 import create, open_safely
 
 _OPTIONAL = ("lower", "upper", "spread", "outside")
 _COLUMNS = ("ids", "part_of", "values", "measured", *_OPTIONAL)
@@ -142,7 +142,7 @@ class Predictions:
         It holds /ids, /part, /outside and, for each target, /targets/<number>/predicted, measured, lower, upper, spread;
         what is not known is left out.
         """
-        with writing(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+        with writing(path) as temporary, create(temporary) as file:
             file.attrs["schema"] = "ram-predictions/1"
             file.create_dataset("ids", data=np.char.encode(self.ids.astype(str), "utf-8"))
             file.create_dataset("part", data=np.char.encode(self.part_of.astype(str), "utf-8"))

@@ -30,7 +30,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ram.errors import DataError, explained
+from ram.errors import DataError, StorageError, explained
 
 _MOST_AT_ONCE = 2**26
 _DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
@@ -57,7 +57,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
         with naming_disk_trouble(target):
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             mode = temporary.stat().st_mode
-        with naming_disk_trouble(target, only=_DISK_TROUBLE):
+        with _naming_trouble_of(temporary, target):
             yield temporary
         with naming_disk_trouble(target):
             temporary.chmod(mode)  # a writer that made the file anew may have kept others from reading it
@@ -79,7 +79,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
             os.close(handle)
 
 
-def write_all(handle: int, content: bytes) -> None:
+def write_all(handle: int, content: bytes | memoryview) -> None:
     """Write all of `content` to an open file: a disk that fills up takes a part before it refuses the rest.
 
     Raises
@@ -159,14 +159,33 @@ def _flush(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def naming_disk_trouble(target: Path, *, only: set[int] | None = None) -> Iterator[None]:
-    """Turn an OSError of the disk (`only` those errors) into a DataError that names the file and the room left."""
+def naming_disk_trouble(target: Path) -> Iterator[None]:
+    """Turn an OSError into a DataError that names the file and the room left.
+
+    Raises
+    ------
+    StorageError
+        The disk is full or broken.
+    DataError
+        The file may not be written there.
+    """
     try:
         yield
     except OSError as error:
-        if only is not None and error.errno not in only:
-            raise
-        raise DataError(_trouble(target, error)) from error
+        kind = StorageError if error.errno in _DISK_TROUBLE else DataError
+        raise kind(_trouble(target, error)) from error
+
+
+@contextlib.contextmanager
+def _naming_trouble_of(temporary: Path, target: Path) -> Iterator[None]:
+    """Name the trouble that a body has with its temporary file or the disk; what it has with others passes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _DISK_TROUBLE or error.filename == str(temporary):
+            with naming_disk_trouble(target):
+                raise
+        raise
 
 
 def _trouble(target: Path, error: OSError) -> str:

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING
 import h5py
 
 from ram.errors import DataError, RamError, explained
+from ram.storage.atomic import write_all
 from ram.storage.kinds import printable
 from ram.storage.magic import format_of
 
@@ -81,7 +82,7 @@ def create(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     OSError
         The disk is full or broken.
     """
-    with _Disk(path, "w+b") as disk:
+    with _Disk(path, "w+b", opener=_opened) as disk:
         try:
             with h5py.File(
                 disk, "w", libver=("v110", "v110"), track_order=True, alignment_threshold=512, alignment_interval=64
@@ -92,6 +93,10 @@ def create(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
                 raise disk.trouble
 
 
+def _opened(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o666)
+
+
 class _Disk(io.FileIO):
     """A file that keeps its trouble for later: a write that fails inside the HDF5 library can crash the interpreter."""
 
@@ -99,21 +104,25 @@ class _Disk(io.FileIO):
 
     def write(self, content: Buffer) -> int:
         """Write all of `content`; after trouble, nothing."""
-        rest = memoryview(content).cast("B")
-        while rest and self.trouble is None:
-            try:
-                rest = rest[super().write(rest) :]
-            except OSError as error:
-                self.trouble = error
-        return memoryview(content).nbytes
+        values = memoryview(content).cast("B")
+        if self.trouble is None:
+            with self._remembering():
+                write_all(self.fileno(), values)
+        return values.nbytes
 
     def truncate(self, size: int | None = None) -> int:
         """Set the length; after trouble, leave it."""
+        if self.trouble is None:
+            with self._remembering():
+                return super().truncate(size)
+        return 0
+
+    @contextlib.contextmanager
+    def _remembering(self) -> Iterator[None]:
         try:
-            return super().truncate(size) if self.trouble is None else 0
+            yield
         except OSError as error:
-            self.trouble = error
-            return 0
+            self.trouble = OSError(error.errno, error.strerror, os.fspath(self.name))
 
 
 def open_safely(path: str | os.PathLike[str]) -> h5py.File:

@@ -56,20 +56,32 @@ def run_folder(path: Path, experiment: Experiment, *, resume: bool) -> Iterator[
         It exists and is not to be gone on with, another process is at work there, or it holds another experiment or
         none.
     """
+    made = _make(path, resume=resume)
+    if is_finished(path):
+        _require_same(path, experiment)
+        yield path
+        return
+    try:
+        with locked(path):
+            discard_leftovers(path)
+            _require_same(path, experiment)
+            yield path
+    finally:
+        if made:
+            with contextlib.suppress(OSError):
+                path.rmdir()  # where nothing could be written
+
+
+def _make(path: Path, *, resume: bool) -> bool:
+    """Make the folder; returns whether it is new."""
     with naming_disk_trouble(path):
         try:
             path.mkdir(parents=True)
         except FileExistsError:
             if not resume or not path.is_dir():
                 raise ConfigError(_is_there(path)) from None
-    if is_finished(path):
-        _require_same(path, experiment)
-        yield path
-        return
-    with locked(path):
-        discard_leftovers(path)
-        _require_same(path, experiment)
-        yield path
+            return False
+    return True
 
 
 def _is_there(path: Path) -> str:

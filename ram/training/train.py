@@ -16,6 +16,7 @@ import numpy as np
 import tomli_w
 
 from ram.data.dataset import Dataset
+from ram.data.workers import reading_ahead
 from ram.errors import ConfigError, DataError, explained
 from ram.maps.regression_map import save_maps
 from ram.models.regressor import Regressor
@@ -221,7 +222,9 @@ def _fit(prepared: Prepared, folder: Path, stop: Stop, *, progress: bool | None)
         stop=stop,
     )
     rows = prepared.train.data.indices
-    with shown, _timed(folder) as times:
+    parts, settings = (prepared.train, prepared.validation), experiment.training
+    ahead = reading_ahead(parts, count=settings.workers, start=settings.worker_start)
+    with shown, _timed(folder) as times, ahead:
         shown.say(str(prepared.train.loading))
         fit(
             prepared.regressor,
