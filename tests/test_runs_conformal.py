@@ -189,10 +189,10 @@ def test_chance_explains_what_a_test_part_measures():
     draw = np.random.default_rng(1)
     low, high = coverage_by_chance(0.9, calibrated=60, tested=120)
     shares = []
-    for _ in range(2000):
+    for _ in range(1000):
         radius = Scores.of(draw.exponential(size=60), alone(60)).radius(0.9)
         shares.append((draw.exponential(size=120) <= radius).mean())
-    assert np.mean((np.array(shares) >= low) & (np.array(shares) <= high)) == pytest.approx(0.955, abs=0.02)
+    assert np.mean((np.array(shares) >= low) & (np.array(shares) <= high)) == pytest.approx(0.955, abs=0.025)
     assert coverage_by_chance(0.9, calibrated=5, tested=10) == (1.0, 1.0)
 
 

@@ -250,6 +250,11 @@ def test_the_shell_trains_predicts_and_explains(shell, many_discs, many_ensemble
     figures = json.loads((tmp_path / "e/members.json").read_text(encoding="utf-8"))["test"]["umbrella"]["mae"]
     assert f"{figures['mean']:.4g} +- {figures['std']:.2g} Hz" in out
     assert "2 members, seeds 3, 8" in out
+    again = ["train", "--resume", tmp_path / "e", "--json"]
+    answer = json.loads(shell(*again)[1])
+    assert answer["seeds"] == [3, 8]
+    assert answer["spread"]["test"]["umbrella"]["mae"] == figures
+    assert answer["members"] == [str(tmp_path / "e" / name) for name in ("seed-3", "seed-8")]
     code, out, _ = shell("explain", many_ensemble, "--samples", "2", "--target", "umbrella", "--json")
     assert code == 0
     sample = json.loads(out)["targets"]["umbrella"]["samples"][0]

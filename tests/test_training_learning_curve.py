@@ -74,6 +74,7 @@ def test_the_slope_is_that_of_a_power_law():
     assert falls_as(rows[:1]) is None
 
 
+@pytest.mark.slow
 def test_several_seeds_give_each_share_a_spread_and_small_shares_more_epochs(shell, many_discs, tmp_path):
     words = ["learning-curve", many_discs / "discs.toml", "--shares", "0.5,1", "--seeds", "2", "--same-steps"]
     code, out, _ = shell(*words, "--set", "training.epochs=1", "--output", tmp_path / "c")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from ram.runs.conformal import coverage_by_chance
 from ram.runs.ensemble import Ensemble
 from ram.runs.run import open_run
+from ram.views import trust_sections
 from ram.views.report import write_report
 from ram.views.sections import page
 from ram.views.story import tell
@@ -27,9 +29,9 @@ def plain(text: str) -> str:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_run_says_what_its_intervals_hold_and_who_is_outside(many_run: Path) -> None:
-    run = open_run(many_run)
-    content = page(tell(run))
+def test_a_run_says_what_its_intervals_hold_and_who_is_outside(many_run: Path, tmp_path: Path) -> None:
+    told, run = tell(open_run(many_run)), open_run(many_run)
+    content = page(told)
     trust, words = content["trust"], plain(" ".join(content["trust"]["words"]))
     assert "30 samples that took part neither in training nor in choosing" in words
     assert "hold 90 % of new samples" in words
@@ -41,26 +43,25 @@ def test_a_run_says_what_its_intervals_hold_and_who_is_outside(many_run: Path) -
     assert row[2] == f"{100 * figures['coverage']:.1f} %"
     low, high = coverage_by_chance(0.9, calibrated=30, tested=60)
     assert row[3] == f"{100 * low:.0f} % to {100 * high:.0f} %"
+    shutil.copy(run.path.parent / "discs.h5", tmp_path / "discs.h5")
+    shutil.copytree(many_run, tmp_path / "old", ignore=shutil.ignore_patterns("calibration.h5"))
+    old = trust_sections.trust(replace(told, run=open_run(tmp_path / "old")))
+    assert old["tables"] == []
+    assert "was not calibrated" in old["words"][0]
     if test.is_outside.any():
         named = [row[0] for row in trust["tables"][1]["rows"]]
         assert set(named) == set(test.ids[test.is_outside].tolist())
+    half = plain(told.writers["umbrella"].value(figures["width"] / 2))
+    summary = plain(content["summary"])
+    assert f"Intervals of ± {half} are meant to hold 90 % of new samples, and hold {row[2]}" in summary
     assert "30 more decided when it was best, 30 calibrated its intervals" in content["summary"]
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_run_with_one_calibrating_group_says_that_it_promises_nothing(disc_run: Path) -> None:
-    words = " ".join(page(tell(open_run(disc_run)))["trust"]["words"])
+    words = " ".join(trust_sections.trust(tell(open_run(disc_run)))["words"])
     assert "The intervals of umbrella, mass are infinite: 90 % needs 9 samples or groups that calibrate" in words
     assert "Too few samples calibrated to say which ones are unlike the training part" in words
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_a_run_without_calibration_says_so(many_discs: Path, many_run: Path, tmp_path: Path) -> None:
-    shutil.copy(many_discs / "discs.h5", tmp_path / "discs.h5")
-    shutil.copytree(many_run, tmp_path / "run", ignore=shutil.ignore_patterns("calibration.h5"))
-    trust = page(tell(open_run(tmp_path / "run")))["trust"]
-    assert trust["tables"] == []
-    assert "was not calibrated" in trust["words"][0]
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -84,6 +85,7 @@ def test_an_ensemble_reports_like_a_run_and_what_its_members_dispute(many_discs:
         np.testing.assert_array_equal(scene.disputed, told.shown.maps.disputed[number])
 
 
+@pytest.mark.slow
 def test_the_page_of_an_ensemble_is_written(many_discs: Path, many_ensemble: Path, tmp_path: Path) -> None:
     shutil.copy(many_discs / "discs.h5", tmp_path / "discs.h5")
     shutil.copytree(many_ensemble, tmp_path / "ensemble")

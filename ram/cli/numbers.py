@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["interval_figures", "say_curve", "say_members", "seeds_in", "shares_in", "trust_lines"]
+__all__ = ["interval_figures", "members_of", "say_curve", "say_members", "seeds_in", "shares_in", "trust_lines"]
 
 import math
 from collections.abc import Iterator, Mapping
@@ -62,6 +62,15 @@ def say_curve(curve: LearningCurve) -> None:
         rows.append([row["target"], f"{row['share']:g}", f"{row['samples']:,}", *pairs])
     rows.sort(key=lambda row: row[0])
     say_table("test part", ["target", "share", "samples", "MAE", "RMSE", "MAPE", "R2"], rows)
+
+
+def members_of(run: Run) -> dict[str, Any]:
+    """Return what a script would ask of an ensemble's members; nothing for a single run."""
+    from ram.runs.ensemble import Ensemble
+
+    if not isinstance(run, Ensemble):
+        return {}
+    return {"members": [str(one.path) for one in run.members], "seeds": list(run.seeds), "spread": run.spread}
 
 
 def say_members(run: Run) -> None:

@@ -13,7 +13,7 @@ from ram.cli.adapting import adapt
 from ram.cli.comparing import compare
 from ram.cli.curve import learning_curve
 from ram.cli.explain import explain, methods
-from ram.cli.numbers import interval_figures, say_members, seeds_in, trust_lines
+from ram.cli.numbers import interval_figures, members_of, say_members, seeds_in, trust_lines
 from ram.cli.output import AsJson, as_csv, bar, figure, say, say_json, say_table, stoppable
 from ram.cli.trust import verify
 from ram.errors import ConfigError, explained
@@ -70,7 +70,7 @@ def train(
     with stoppable():
         run = ram.train(config, data=data, output=output, overrides=tuple(changes), resume=resume, seeds=chosen)
     if as_json:
-        say_json({"run": str(run.path), "metrics": run.metrics})
+        say_json({"run": str(run.path), "metrics": run.metrics, **members_of(run)})
         return
     say_metrics(run)
     say(f"run: {run.path}")

@@ -64,6 +64,7 @@ def summary(story: Story) -> str:
     sentences = [
         f"The net learned from {counts['train']:,} samples; {_held_out_words(story, counts['validation'])}.",
         _error_sentence(story, counts["test"]),
+        _interval_sentence(story),
         _map_sentence(story),
         _agreement_sentence(story),
     ]
@@ -87,6 +88,17 @@ def _error_sentence(story: Story, count: int) -> str:
     return (
         f"On {figures['samples']:,} samples that it had never seen, {story.first} is off by {mean}{relative} "
         f"on average and by {worst} at worst."
+    )
+
+
+def _interval_sentence(story: Story) -> str:
+    """Say how wide the first target's intervals are, and what they hold; nothing where they are infinite."""
+    figures = story.run.metrics["test"].get(story.first, {})
+    if figures.get("width") is None:
+        return ""
+    half, meant = story.writers[story.first].value(figures["width"] / 2), per_cent(figures["level"])
+    return (
+        f"Intervals of ± {half} are meant to hold {meant} of new samples, and hold {100 * figures['coverage']:.1f} %."
     )
 
 

@@ -38,7 +38,7 @@ _UNKNOWN = "Too few samples calibrated to say which ones are unlike the training
 _MEMBERS = (
     "{count} nets were trained that differ in their seed alone ({seeds}). The table says what one of them is worth, "
     "mean ± standard deviation over the seeds, and what their mean prediction is worth, which all else in this report "
-    "is about."
+    "is about. The training curves are those of the first."
 )
 _AGREEMENT = (
     "Spread: standard deviation of the members' predictions. Undisputed: share of the absolute contribution that lies "
