@@ -69,8 +69,9 @@ bench: .venv/installed-dev  ## Time and memory of generation and of maps, printe
 docs: .venv/installed-docs  ## The pages in build/site.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-numbers: .venv/installed  ## Write the results of experiments/*.json into README.md.
+numbers: .venv/installed  ## Write the results of experiments/*.json into README.md and docs.
 	$(BIN)/python docs/results.py
+	$(BIN)/python docs/gap_cost.py
 
 lock: .venv/installed-dev .venv/installed-docs  ## Pin the versions that are installed now.
 	$(BIN)/python docs/lock.py

@@ -50,6 +50,12 @@ def row_of(target: str, of: dict[str, Any]) -> str:
     )
 
 
+def tables_of(folder: Path) -> list[str]:
+    """Return the tables of the results kept in a folder; what compares several runs has a page of its own."""
+    every = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    return [table_of(name, result) for name, result in every.items() if "test" in result]
+
+
 def table_of_methods() -> str:
     """Return the Markdown table of all methods."""
     import ram
@@ -93,8 +99,7 @@ def main(words: list[str]) -> None:
         run, file = map(Path, words[1:])
         file.write_text(json.dumps(result_of(run), indent=2) + "\n", encoding="utf-8")
         return
-    kept = sorted(Path("experiments").glob("*.json"))
-    tables = [table_of(path.stem, json.loads(path.read_text(encoding="utf-8"))) for path in kept]
+    tables = tables_of(Path("experiments"))
     readme = Path("README.md")
     readme.write_text(with_numbers(readme.read_text(encoding="utf-8"), tables), encoding="utf-8")
     page = Path("docs/methods.md")

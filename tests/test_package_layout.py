@@ -115,8 +115,7 @@ def test_numbers_of_a_run_are_kept_and_written(
 
 
 def test_numbers_in_the_readme_are_those_of_the_kept_results(numbers: ModuleType) -> None:
-    kept = sorted((ROOT / "experiments").glob("*.json"))
-    tables = [numbers.table_of(path.stem, json.loads(path.read_text(encoding="utf-8"))) for path in kept]
+    tables = numbers.tables_of(ROOT / "experiments")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert numbers.with_numbers(readme, tables) == readme, "run `make numbers`"
 

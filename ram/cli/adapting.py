@@ -29,8 +29,8 @@ def adapt(
 ) -> None:
     """Put global average pooling and a linear unit in the place of RUN's dense layers, and train on.
 
-    The convolutions keep their weights; the linear unit starts with the least squares of the targets. Without --set
-    the new net trains for a third of RUN's epochs at a third of its rate.
+    The convolutions keep their weights; the linear unit starts with the least squares of the targets. The new net
+    trains as RUN did, but for what --set changes.
     """
     import ram
     from ram.training.adapting import adapt_run

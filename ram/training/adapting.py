@@ -273,7 +273,8 @@ def adapt_run(
     Parameters
     ----------
     data, output, overrides, progress
-        As for `ram.train`. Without overrides the net is trained for a third of the epochs at a third of the rate.
+        As for `ram.train`. Without overrides the net is trained as it was before: convolutions that learned in front
+        of dense layers have to learn anew what an average can tell (docs/gap_cost.md has figures).
 
     Raises
     ------
@@ -287,12 +288,10 @@ def adapt_run(
             explained(where=str(run.path), what="the net", allowed="one with a dense head", got=got, next_step=step)
         )
     config = run.config
-    settings = {"epochs": max(1, config.training.epochs // 3), "learning_rate": config.training.learning_rate / 3}
     experiment = config.model_copy(
         update={
             "name": f"{config.name}-adapted",
             "model": config.model.model_copy(update={"head": "gap"}),
-            "training": config.training.model_copy(update=settings),
         }
     )
     experiment = load_experiment(experiment, overrides=overrides)
