@@ -94,8 +94,9 @@ def draw(runs: Path) -> None:
     limit = max(float(np.abs(one.contributions[row]).max()) for one in maps.values())
     with styled():
         figure, axes = plt.subplots(1, 1 + len(maps), figsize=(11, 3.3), layout="constrained")
-        axes[0].imshow(test[row].x[-1], cmap="cividis")
-        axes[0].set_title("the wheel, thickness", fontsize=9)
+        fill, thickness = test[row].x
+        axes[0].imshow(np.where(fill > 0, thickness, np.nan), cmap="cividis")
+        axes[0].set_title("the wheel: thickness", fontsize=9)
         for axis, (name, one) in zip(axes[1:], maps.items(), strict=True):
             image = axis.imshow(one.contributions[row], cmap="RdBu_r", vmin=-limit, vmax=limit)
             wanted = one.prediction[row] - one.baseline[row]
