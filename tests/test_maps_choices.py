@@ -357,6 +357,13 @@ def test_slopes_in_different_units_have_no_sum(tmp_path) -> None:
     np.testing.assert_array_equal(again.part("channel 0").contributions, one.part("channel 0").contributions)
 
 
+def test_one_channel_is_a_part_too() -> None:
+    net = nn.Sequential(nn.Conv1d(1, 3, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(3, 1)).double()
+    one = explain(net, inputs(1)[:, :1], method="gradient", channel="each", channel_unit=["mm"], unit="Hz")
+    assert (one.part_names, one.part_units, one.map_unit) == (("channel 0",), (), "Hz/mm")
+    np.testing.assert_array_equal(one.part("channel 0").contributions, one.contributions)
+
+
 @pytest.mark.parametrize("name", ["occlusion", "region-ablation"])
 def test_what_a_channel_loses_is_what_is_lost_without_it_alone(name: str) -> None:
     net, x = curved(), inputs()

@@ -92,3 +92,27 @@ def test_the_onnx_file_holds_the_sum_over_stages_and_channels(run: Run, tmp_path
 def test_stages_that_the_net_does_not_have(apart: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"model.head_stages: stages must be ascending numbers from 1 to 2, one for"):
         train(apart.parent / "apart.toml", output=tmp_path / "run", overrides=["model.head_stages=[3]"], progress=False)
+
+
+def test_methods_of_the_input_tell_channels_apart_by_name(disc_run: Path, shell) -> None:
+    run = open_run(disc_run)
+    data = run.data().subset("test")
+    slopes = run.explain(data, target="umbrella", method="gradient", channel="each")
+    assert slopes.part_names == ("fill", "thickness")
+    assert slopes.part_units == ("Hz", "Hz/mm")
+    alone = run.explain(data, target="umbrella", method="gradient", channel="thickness")
+    np.testing.assert_allclose(slopes.part("thickness").contributions, alone.contributions, rtol=1e-6)
+    words = ["explain", disc_run, "--target", "umbrella", "--samples", "2", "--method"]
+    code, out, _ = shell(*words, "integrated-gradients", "--channel", "each")
+    assert code == 0
+    assert "umbrella: what each channel carries" in out
+    code, out, _ = shell(*words, "gradient", "--channel", "each")
+    assert code == 0
+    assert "thickness (Hz/mm)" in out
+    assert "nan" not in out
+    code, out, _ = shell(*words, "grad-ram", "--layer", "backbone.stages.0", "--layer", "backbone")
+    assert code == 0
+    assert "umbrella: what each layer carries" in out
+    code, _, err = shell(*words, "grad-ram", "--channel", "eachh")
+    assert code == 2
+    assert "a channel must be one of fill, thickness" in err

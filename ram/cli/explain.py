@@ -81,7 +81,8 @@ def explain(
         say_json({"run": str(run), "targets": answers, **kept})
         return
     for one in maps.values():
-        say_map(one, chosen)
+        if not one.part_units:  # slopes in different units have no sum
+            say_map(one, chosen)
         if one.part_names:
             say_parts(one)
     say_outside(predicted)
@@ -268,7 +269,12 @@ def say_parts(maps: RegressionMap) -> None:
 
 
 def regions_of(maps: RegressionMap, data: Dataset) -> tuple[Sequence[str], Float[np.ndarray, "batch part"]]:
-    """Return what the named regions (and parameters) carry, or the whole map where the file names no regions."""
+    """Return what the named regions (and parameters) carry, or the whole map where the file names no regions.
+
+    Nothing for parts in different units, which have no sum.
+    """
+    if maps.part_units:
+        return [], maps.total[:, None][:, :0]
     from ram.evaluation.regions import region_table
 
     codes = data.regions_array() if data.region_names else None

@@ -332,15 +332,17 @@ class _Call:
 
     def _parts(self, found: Answer, whole: Gathered, number: int) -> dict[str, Any]:
         """Return what a map says of its parts."""
-        if whole.parts is None:
+        each = self.wish.channel == "each"
+        if whole.parts is None and not each:
             return {}
-        count, by_channel = whole.parts.shape[2], found.contributions[0].shape[2] > 1
+        parts = whole.contributions[:, :, None] if whole.parts is None else whole.parts  # one channel is a part, too
+        count, by_channel = parts.shape[2], each or found.contributions[0].shape[2] > 1
         names = self.channels or tuple(f"channel {channel}" for channel in range(count))
         by_grid = "layer" if self.wish.method.kind == "layer" else "stage"
         target = self.net.targets[number]
         apart = () if self._summable == 1.0 else tuple(self._map_unit(target, unit) for unit in self._channel_units)
         return {
-            "part_contributions": whole.parts[:, number],
+            "part_contributions": parts[:, number],
             "part_names": names if by_channel else found.grids,
             "part_kind": "channel" if by_channel else by_grid,
             "part_units": apart,
