@@ -10,8 +10,10 @@ import onnxruntime
 import pytest
 
 from ram.errors import ConfigError
-from ram.maps.regression_map import load_maps
+from ram.maps.explain import explain_regressor
+from ram.maps.regression_map import RegressionMap, load_maps
 from ram.runs.exporting import export_onnx
+from ram.runs.references import reference_maps
 from ram.runs.run import Run, open_run
 from ram.training.train import train
 from ram.views.map_sections import parts
@@ -50,6 +52,17 @@ def test_channels_share_a_prediction_out_against_every_reference(run: Run) -> No
     stored = run.reference_maps()["mass"]
     expected = train_maps.part_contributions.mean(axis=0)
     np.testing.assert_allclose(stored.part_contributions[0], expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_the_mean_map_of_several_batches_is_that_of_all_samples(run: Run) -> None:
+    def explain(x: np.ndarray, parameters: np.ndarray) -> dict[str, RegressionMap]:
+        return explain_regressor(run.regressor, x, parameters=parameters)
+
+    x = run.data().subset("train").x()
+    found = reference_maps(explain, [(x[:5], np.empty((5, 0))), (x[5:], np.empty((len(x) - 5, 0)))])
+    expected = explain(x, np.empty((len(x), 0)))["mass"].part_contributions.mean(axis=0)
+    stored = found["train-mean/mass"].part_contributions[0]
+    np.testing.assert_allclose(stored, expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_the_shell_shows_what_each_channel_carries(run: Run, shell, tmp_path: Path) -> None:
