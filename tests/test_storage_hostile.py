@@ -120,13 +120,13 @@ def test_nothing_in_a_file_can_steer_the_terminal(folder: Path) -> None:
 
 
 def test_a_file_on_which_the_library_hangs_ends_the_helper_only(folder: Path) -> None:
-    with pytest.raises(DataError, match=r"heap_that_never_ends\.h5: the file must be whole .* 'no end after 2 s'"):
+    with pytest.raises(DataError, match=r"heap_that_never_ends\.h5: the file must be whole .* 'no end of one small"):
         describe(folder / "heap_that_never_ends.h5")
 
 
 def test_an_import_ends_where_the_library_would_hang(folder: Path) -> None:
     with (
-        pytest.raises(DataError, match=r"heap_that_never_ends\.h5: the file must be whole .* 'no end after 2 s'"),
+        pytest.raises(DataError, match=r"heap_that_never_ends\.h5: the file must be whole .* 'no end of one small"),
         open_arrays(folder / "heap_that_never_ends.h5"),
     ):
         pass
@@ -136,6 +136,7 @@ def test_a_helper_that_dies_is_told_by_its_death() -> None:
     assert guarded._death(-11) == "a crash of the HDF5 library (SIGSEGV)"
     assert guarded._death(-6) == "a crash of the HDF5 library (SIGABRT)"
     assert guarded._death(-9) == "no end after 2 s"
+    assert guarded._death(-27) == "no end of one small piece of it"
     assert guarded._death(1) == "no answer from the HDF5 library"
 
 

@@ -81,6 +81,7 @@ def main(path: str) -> None:
     from ram.storage import survey as looking
 
     limit()
+    looking.Impatience.wanted = True
     try:
         answer = looking.survey(path)
     except Exception as error:
@@ -109,6 +110,8 @@ def limit() -> None:
 
 
 def _death(code: int) -> str:
+    if code == -getattr(signal, "SIGPROF", 0):
+        return "no end of one small piece of it"
     if code in (-signal.SIGKILL, -getattr(signal, "SIGXCPU", signal.SIGKILL)):
         return f"no end after {_CPU_SECONDS} s"
     return (

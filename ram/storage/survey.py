@@ -13,6 +13,7 @@ import contextlib
 import itertools
 import math
 import re
+import signal
 import time
 import zlib
 from collections import deque
@@ -44,6 +45,7 @@ _MOST_NAMES = 1_000  # looked at in one group
 _ORDERED = 200_000  # a group of more names is taken as it lies: sorting would hold all of them in memory
 _DEEPEST = 64
 _SECONDS = 1.0
+PATIENCE = 0.2  # CPU seconds for one attribute or one small array, which take a thousandth of that
 _MOST_ATTRIBUTES = 200
 _MOST_VALUES = 64
 _LONGEST_TEXT = 300
@@ -72,6 +74,25 @@ class _Look:
         elif time.process_time() - self.begin > _SECONDS:
             self.stopped = f"{_SECONDS:g} s"
         return not self.stopped
+
+
+class Impatience:
+    """Whether a read that does not end ends this process: for a helper process that was started to be lost."""
+
+    wanted = False
+
+
+@contextlib.contextmanager
+def _impatiently() -> Iterator[None]:
+    """Let the system end this process where the library goes round for ever in something small."""
+    if not (Impatience.wanted and hasattr(signal, "setitimer")):
+        yield
+        return
+    signal.setitimer(signal.ITIMER_PROF, PATIENCE)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
 
 
 def survey(path: str) -> Facts:
@@ -245,7 +266,8 @@ def _values(array: h5d.DatasetID, facts: Facts, look: _Look) -> Facts:
         return {}
     look.arrays, look.bytes_read = look.arrays + 1, look.bytes_read + size
     try:
-        values = np.asarray(h5py.Dataset(array)[()]).reshape(-1)
+        with _impatiently():
+            values = np.asarray(h5py.Dataset(array)[()]).reshape(-1)
         values = values.astype(np.float64) if values.dtype == np.longdouble else values
     except Exception as error:
         return {"trouble": _said(error)}
@@ -340,7 +362,8 @@ def _attribute(thing: h5i.ObjectID, attribute: h5a.AttrID) -> Any:
         return f"({size:,} of {type_words(kind)}, {size * kind.get_size():,} bytes)"
     try:
         holder = h5py.Group(thing) if isinstance(thing, h5g.GroupID) else h5py.Dataset(thing)
-        value = np.asarray(holder.attrs[attribute.name])
+        with _impatiently():
+            value = np.asarray(holder.attrs[attribute.name])
     except Exception as error:
         return f"({type_words(kind)}, unreadable: {_said(error)})"
     if value.dtype.kind not in "biufSUO" or (not number_kind(kind) and value.dtype.kind == "O"):
