@@ -68,7 +68,7 @@ def test_commands_of_the_pages_are_understood(shell: Shell, line: str, monkeypat
     """Every option that a page shows exists; the work behind it has its own tests."""
     import ram
     from ram.data import importing, info, making
-    from ram.runs import opening
+    from ram.runs import config, manifest, opening, settings
     from ram.training import learning_curve
 
     reached = []
@@ -79,6 +79,7 @@ def test_commands_of_the_pages_are_understood(shell: Shell, line: str, monkeypat
 
     places = [(ram, "train"), (ram, "open_run"), (ram, "open_dataset"), (making, "make"), (info, "describe")]
     places.append((learning_curve, "learning_curve"))
+    places += [(manifest, "verify_files"), (settings, "schema"), (config, "load_experiment")]
     for home, name in (*places, (importing, "prepared"), (importing, "load_plan"), (opening, "open_data")):
         monkeypatch.setattr(home, name, stop)
     code, _, err = shell(*shlex.split(line)[1:])

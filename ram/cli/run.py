@@ -15,7 +15,7 @@ from ram.cli.curve import learning_curve
 from ram.cli.explain import explain, methods
 from ram.cli.numbers import interval_figures, members_of, say_members, seeds_in, trust_lines
 from ram.cli.output import AsJson, as_csv, bar, figure, say, say_json, say_table, stoppable
-from ram.cli.trust import verify
+from ram.cli.trust import rerun, verify
 from ram.errors import ConfigError, explained
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: ram export runs/wheel_demo --onnx wheel.onnx")(export)
     app.command(epilog="Example: ram report runs/wheel_demo")(report)
     app.command(epilog="Example: ram verify runs/wheel_demo --deep")(verify)
+    app.command(epilog="Example: ram rerun runs/wheel_demo --recipe datasets/wheel --option jobs=2")(rerun)
     app.command(epilog="Example: ram compare runs/wheel_demo runs/wheel --output comparison.html")(compare)
 
 
@@ -47,6 +48,10 @@ def train(
     data: Annotated[Path | None, typer.Option(metavar="FILE", help="In place of the experiment's.")] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="The run's; a new one in runs if not said.")
+    ] = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option("--init-from", metavar="RUN", help="Begin with what fits of the weights of this run."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in the folder, or start it: ram train --resume RUN.")
@@ -68,7 +73,15 @@ def train(
 
     chosen, changes = None if seeds is None else seeds_in(seeds), changes or []
     with stoppable():
-        run = ram.train(config, data=data, output=output, overrides=tuple(changes), resume=resume, seeds=chosen)
+        run = ram.train(
+            config,
+            data=data,
+            output=output,
+            overrides=tuple(changes),
+            resume=resume,
+            seeds=chosen,
+            init_from=init_from,
+        )
     if as_json:
         say_json({"run": str(run.path), "metrics": run.metrics, **members_of(run)})
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["TrainingProgress", "say_checked", "say_differences"]
+__all__ = ["TrainingProgress", "say_checked", "say_differences", "say_warm"]
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from ram.data.checks import Finding
 from ram.training.loop import Epoch
+from ram.training.warm_start import WarmStart
 
 
 def say_checked(findings: Sequence[Finding], *, samples: int) -> None:
@@ -28,6 +29,12 @@ def say_differences(differences: Sequence[str]) -> None:
     """Say on standard error what is other than it was when the run was started."""
     said = f"Warning: goes on elsewhere than it was started, so that the last bits may differ: {', '.join(differences)}"
     Console(stderr=True, highlight=False, markup=False, emoji=False).print(said, soft_wrap=True)
+
+
+def say_warm(warm: WarmStart | None) -> None:
+    """Say on standard error what of another run's weights a training begins with, and what was left out."""
+    if warm is not None:
+        Console(stderr=True, highlight=False, markup=False, emoji=False).print(str(warm), soft_wrap=True)
 
 
 class TrainingProgress:

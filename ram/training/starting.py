@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = ["START_FILE", "describing", "recipe_of", "start_digest", "started_from", "take_over", "write_start"]
+__all__ = [
+    "SOURCE_FILE",
+    "START_FILE",
+    "describing",
+    "recipe_of",
+    "start_digest",
+    "started_from",
+    "take_over",
+    "write_start",
+]
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +28,7 @@ from ram.runs.config import GIVEN, Experiment
 from ram.runs.net import NetSpec, load_net, save_net
 from ram.storage.atomic import write_json
 
-START_FILE = "start.safetensors"
+START_FILE, SOURCE_FILE = "start.safetensors", "start.json"
 _WHERE = "the net to start from"
 
 
@@ -116,7 +127,10 @@ def started_from(folder: Path, net: Regressor | None) -> Regressor | None:
     return load_net(kept)[0] if kept.is_file() else net
 
 
-def start_digest(folder: Path) -> dict[str, str]:
-    """Return what provenance.json says of the start: its digest; nothing where weights were drawn."""
-    kept = folder / START_FILE
-    return {"start_sha256": hashlib.sha256(kept.read_bytes()).hexdigest()} if kept.is_file() else {}
+def start_digest(folder: Path) -> dict[str, Any]:
+    """Return what provenance.json says of the start: digest and source; nothing where weights were drawn."""
+    kept, said = folder / START_FILE, folder / SOURCE_FILE
+    if not kept.is_file():
+        return {}
+    source = {"start": json.loads(said.read_text(encoding="utf-8"))} if said.is_file() else {}
+    return {"start_sha256": hashlib.sha256(kept.read_bytes()).hexdigest(), **source}

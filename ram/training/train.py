@@ -31,11 +31,12 @@ from ram.storage.atomic import write_json, write_text
 from ram.training.checkpoints import Checkpoints
 from ram.training.loop import Epoch, Fit, fit
 from ram.training.prepare import Prepared, prepare
-from ram.training.progress import TrainingProgress, say_checked, say_differences
+from ram.training.progress import TrainingProgress, say_checked, say_differences, say_warm
 from ram.training.results import write_results
 from ram.training.resuming import fingerprint, is_finished, require_run, run_folder, settle_provenance
 from ram.training.starting import describing, start_digest, started_from, write_start
 from ram.training.stopping import Stop, stopping
+from ram.training.warm_start import WarmStart, given_net, source_left, source_of, warmed
 
 
 def train(
@@ -48,6 +49,7 @@ def train(
     seeds: int | Sequence[int] | None = None,
     progress: bool | None = None,
     net: Regressor | None = None,
+    init_from: str | Path | None = None,
 ) -> Run:
     """Train the net of an experiment and return its run.
 
@@ -77,6 +79,9 @@ def train(
     net
         What to start from in place of drawn weights: what `ram.adapt` returned, or a trained net that the config's
         model describes. It is copied, and kept in the run's start.safetensors.
+    init_from
+        The folder of a run whose weights are begun with, as far as they fit by name and shape. What was taken and what
+        not is said, and kept in start.json and provenance.json.
 
     Raises
     ------
@@ -90,10 +95,14 @@ def train(
     if seeds is not None or _is_ensemble(config):
         from ram.training.ensemble import train_ensemble
 
+        if init_from is not None:  # nets that begin alike disagree too little to say how far they are off
+            raise ConfigError(explained(where="train", what="init_from", allowed="given without seeds", got="both"))
         return train_ensemble(
             config, seeds=seeds, data=data, output=output, overrides=overrides, resume=resume, progress=progress
         )
     experiment, wish = _asked(config, output, overrides, resume=resume)
+    source = None if init_from is None else source_of(init_from, net=net)
+    net = net if source is None else given_net(source)
     experiment = experiment if net is None else describing(net, experiment)
     with stopping() as stop, repeatable(experiment.training.threads), ExitStack() as held:
         folder = None
@@ -101,15 +110,19 @@ def train(
             folder = held.enter_context(run_folder(wish, experiment, resume=resume))
             if is_finished(folder):
                 return open_run(folder)
-            net = started_from(folder, net)
+            net, source = started_from(folder, net), source_left(folder, source)
         with stop.at_once():
             prepared = prepare(experiment, data=data, net=net)
+            warm = None if source is None else warmed(prepared.regressor, prepared.spec, source, given=net is not None)
         if progress is not False:
             say_checked(prepared.findings, samples=len(prepared.data))
+            say_warm(warm)
         if folder is None:
-            folder = _named(wish, prepared, held, resume=resume)
+            folder = _named(wish, prepared, held, warm, resume=resume)
         stop.says = f"go on with 'ram train --resume {folder}'"
-        _execute(prepared, folder, stop, net=net, progress=progress)
+        if warm is not None:
+            warm.write(folder)
+        _execute(prepared, folder, stop, net=prepared.regressor if warm else net, progress=progress)
     return open_run(folder)
 
 
@@ -141,13 +154,14 @@ def _asked(
     return load_experiment(config, overrides=overrides), wish
 
 
-def _named(wish: Path | None, prepared: Prepared, held: ExitStack, *, resume: bool) -> Path:
+def _named(wish: Path | None, prepared: Prepared, held: ExitStack, warm: WarmStart | None, *, resume: bool) -> Path:
     """Return the run's folder, locked; without a wish ``runs/<name>-<digest>``, or the first free ``...-2``, ``-3``."""
     experiment = prepared.experiment
     if wish is not None:
         return held.enter_context(run_folder(wish, experiment, resume=resume))
     said = json.dumps(experiment.decisive(), sort_keys=True)
-    digest = f"{seed_of(experiment.seed, said, prepared.data.digest):032x}"[:4]
+    begun = () if warm is None else (warm.checkpoint_sha256,)
+    digest = f"{seed_of(experiment.seed, said, prepared.data.digest, *begun):032x}"[:4]
     path = free = Path("runs") / f"{experiment.name}-{digest}"
     number = 1
     while free.exists() and not resume:
