@@ -145,6 +145,10 @@ def answer(net: Explained, x: Inputs, parameters: Tensor | None, wish: Wish, *, 
         return found.as_sums() if method.name == "cam" else found
     assert method.run is not None
     if method.kind == "layer":
+        if method.name in _CLOSED and wish.layer is None:
+            closed = net.closed(x, parameters)
+            if closed is not None:
+                return closed
         shown = {} if wish.background is None else {"background": wish.background[:1]}
         layers = wish.layer if isinstance(wish.layer, tuple) else (wish.layer,)
         return _together([method.run(net, x, parameters, layer=layer, **shown) for layer in layers], wish)
@@ -163,6 +167,10 @@ def _together(found: Sequence[Answer], wish: Wish) -> Answer:
         baseline=np.mean([one.baseline for one in found], axis=0),
         grids=wish.layer,
     )
+
+
+# Behind the average the gradient is the same in every cell, and these are exact RAM: nothing has to be differentiated.
+_CLOSED = ("grad-ram", "hirescam")
 
 
 def place(

@@ -73,10 +73,16 @@ def run_layer(output: Output, layer: nn.Module, x: Inputs, *, name: str) -> Laye
 
     def note(result: Tensor) -> Tensor:
         seen.append(_activation(result, x, name).detach().requires_grad_())
+        torch.set_grad_enabled(True)  # from here on: what lies before keeps no graph
         return seen[-1].clone()  # a layer that follows may write in place
 
-    with torch.enable_grad(), _passing(layer, note):
+    with torch.no_grad(), _passing(layer, note):
         y = output(x)
+    if seen and not y.requires_grad:  # the layer lies within a block of the net that sets gradients as it likes
+        seen.clear()
+        with torch.enable_grad(), _passing(layer, note):
+            y = output(x)
+    with torch.enable_grad():
         if len(seen) != 1:
             raise ModelError(_not_once(name, len(seen)))
         (gradient,) = torch.autograd.grad(y.sum(), seen[0], allow_unused=True) if y.requires_grad else (None,)

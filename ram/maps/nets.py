@@ -170,6 +170,12 @@ class RegressorNet:
             averaged=tuple(one[0, 0].numel() for one in maps),
         )
 
+    def closed(self, x: Inputs, parameters: Tensor | None) -> Answer | None:
+        """Return the answer of methods that are exact RAM at the feature maps; None where there are several."""
+        backbone = self.module.backbone
+        plain = self.module.dense is None and len(backbone.head_stages) == 1 and backbone.channels_apart == 1
+        return self.answer(x, parameters) if plain else None
+
     @property
     def _weight(self) -> Float[Tensor, "target feature"]:
         weight = self.module.head.weight
@@ -274,8 +280,12 @@ class RegressorNet:
         if layer is None or layer == "backbone":
             finest = [one for one in self.cells(sample, size, (shape,)) if tuple(c.centres.size for c in one) == shape]
             return finest[-1]
-        with self.module.single_view():
-            return _cells_of_layer(self.module, self.module.features, layer, sample())
+        known = self._known().cells
+        key = (tuple(size), "at", layer, shape)
+        if key not in known:
+            with self.module.single_view():
+                known[key] = (_cells_of_layer(self.module, self.module.features, layer, sample()),)
+        return known[key][0]
 
     blank_name = "the channels' means"
 
@@ -314,7 +324,7 @@ class AnyNet:
         self.like = first_weight(self.parts)
         self._memory: _Known | None = None
         self.targets = (target,)
-        self._output, self._layer = output, layer
+        self._output, self._layer, self._headless = output, layer, False
 
     def answer(self, x: Inputs, parameters: Tensor | None, *, times: int = 1) -> Answer:  # noqa: ARG002
         """Return contributions, the baseline and the net's own prediction, as a `RegressorNet` does."""
@@ -384,8 +394,19 @@ class AnyNet:
                 known[key] = (_cells_of_layer(self.module, self.module, layer or self._last_layer(x), sample()),)
         return known[key][0]
 
+    def closed(self, x: Inputs, parameters: Tensor | None) -> Answer | None:
+        """Return the answer of methods that are exact RAM at the pooled activation; None where there is none."""
+        try:
+            found = self.answer(x.clone(), parameters)
+        except ModelError:
+            self._headless = True
+            return None
+        return None if found.grids else found
+
     def _head_call(self, x: Inputs) -> HeadCall | None:
         """Return the call of the head; None where the net has none, or pools several activations."""
+        if self._headless:
+            return None
         try:
             call = self._run(x)[0]
         except ModelError:
