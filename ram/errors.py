@@ -11,6 +11,7 @@ __all__ = [
     "DataError",
     "ModelError",
     "RamError",
+    "RelayedError",
     "SolverError",
     "Stopped",
     "StorageError",
@@ -49,6 +50,10 @@ class SolverError(RamError):
 
 class TrainingError(RamError):
     """A training went wrong on the way (a loss that is not finite); the last good checkpoint is kept."""
+
+
+class RelayedError(RamError):
+    """Another process of the same training has failed, and says itself why."""
 
 
 class Stopped(KeyboardInterrupt, SystemExit):

@@ -49,9 +49,9 @@ def at_run_time(node: ast.AST) -> Iterator[ast.AST]:
 
 
 # A library and the part of it that is a distribution of its own.
-COMES_WITH = {"pydantic-core": "pydantic", "markupsafe": "jinja2"}
+COMES_WITH = {"pydantic-core": "pydantic", "markupsafe": "jinja2", "sqlalchemy": "optuna"}
 # Extras that code imports where it is asked for what they do.
-OPTIONAL = ("netcdf", "tables", "export")
+OPTIONAL = ("netcdf", "tables", "export", "sweep", "cluster")
 
 
 def test_requirements_are_what_the_code_imports() -> None:
@@ -59,7 +59,8 @@ def test_requirements_are_what_the_code_imports() -> None:
     imported = {plain(providers[module][0]) for module in imported_modules()}
     required = {plain(requirement) for requirement in project()["dependencies"]}  # type: ignore[attr-defined]
     extras = {plain(requirement) for name in OPTIONAL for requirement in project()["optional-dependencies"][name]}  # type: ignore[index]
-    assert {COMES_WITH.get(name, name) for name in imported} | {"onnxscript"} == required | extras  # torch imports it
+    by_others = {"onnxscript", "dask"}  # torch and distributed import them
+    assert {COMES_WITH.get(name, name) for name in imported} | by_others == required | extras
 
 
 def test_every_requirement_is_pinned_and_torch_without_its_local_suffix() -> None:

@@ -35,6 +35,9 @@ def make(
     folder: Annotated[Path | None, typer.Argument(help="Folder of a recipe, such as datasets/wheel.")] = None,
     output: Annotated[Path | None, typer.Option(help="The data file to write.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers compute: tcp://node7:8786.")
+    ] = None,
     show_help: Annotated[bool, typer.Option("--help", "-h", help="Show this; with FOLDER its options too.")] = False,
 ) -> None:
     """Make a data file by the recipe in FOLDER; interrupted, it continues where it was."""
@@ -48,7 +51,7 @@ def make(
         raise ConfigError(explained(where="ram data make", what=what, allowed="given", got="nothing", next_step=step))
     from ram.data import making
 
-    making.make(folder, output, recipe_options(context.args), overwrite=overwrite)
+    making.make(folder, output, recipe_options(context.args), overwrite=overwrite, cluster=cluster)
     say(f"data: {output}")
 
 

@@ -11,6 +11,7 @@ __all__ = [
     "say_as_it_is",
     "say_json",
     "say_table",
+    "say_to_errors",
     "stoppable",
     "terminal_width",
 ]
@@ -29,7 +30,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from ram.errors import RamError, SolverError, Stopped, StorageError, TrainingError
+from ram.errors import RamError, RelayedError, SolverError, Stopped, StorageError, TrainingError
 
 # A pipe has no width; a table must not lose its columns there.
 _WIDTH_OF_A_FILE = 240
@@ -63,6 +64,11 @@ def say(text: str) -> None:
 def say_as_it_is(text: str) -> None:
     """Print what may be copied into a file: no line is wrapped."""
     sys.stdout.write(text)
+
+
+def say_to_errors(text: str) -> None:
+    """Print a line on standard error: what a long work has to say on the way."""
+    _console(to_errors=True).print(text, soft_wrap=True)
 
 
 def say_json(value: object) -> None:
@@ -102,12 +108,16 @@ def bar(words: str, *, total: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
-    """Say in one paragraph how to go on with work that a signal has stopped, and leave with its exit code."""
+def stoppable(instead: str = "") -> Iterator[None]:
+    """Say in one paragraph how to go on with work that a signal has stopped, and leave with its exit code.
+
+    What is said `instead` holds for a work that is more than one training.
+    """
     try:
         yield
     except Stopped as stop:
-        _console(to_errors=True).print(str(stop), soft_wrap=True)
+        said = f"{str(stop).partition(':')[0]}: {instead}." if instead else str(stop)
+        _console(to_errors=True).print(said, soft_wrap=True)
         raise typer.Exit(stop.code) from None
 
 
@@ -128,6 +138,8 @@ def as_csv(rows: Sequence[Mapping[str, object]]) -> str:
 def explain_failure(error: Exception) -> int:
     """Print `error` as a paragraph on standard error and return the exit code it stands for."""
     text, code = _said(error)
+    if isinstance(error, RelayedError):
+        return code  # who has failed says why
     console = _console(to_errors=True)
     # A check of data says all that it found, each in a line of its own.
     for line in filter(None, (" ".join(line.split()) for line in text.splitlines())):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 __all__ = ["add_to"]
 
+import os
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -15,6 +17,7 @@ from ram.cli.curve import learning_curve
 from ram.cli.explain import explain, methods
 from ram.cli.numbers import interval_figures, members_of, say_members, seeds_in, trust_lines
 from ram.cli.output import AsJson, as_csv, bar, figure, say, say_json, say_table, stoppable
+from ram.cli.sweep import sweep
 from ram.cli.trust import rerun, verify
 from ram.errors import ConfigError, explained
 
@@ -32,6 +35,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("learning-curve", epilog="Example: ram learning-curve experiments/wheel_demo.toml --seeds 3")(
         learning_curve
     )
+    app.command(epilog="Example: ram sweep experiments/wheel_sweep.toml --jobs 2")(sweep)
     app.command(epilog="Example: ram predict runs/wheel_demo new_wheels.h5 --output table.csv")(predict)
     app.command(epilog="Example: ram explain runs/wheel_demo --reference train-mean --output maps.h5")(explain)
     app.command(epilog="Example: ram methods")(methods)
@@ -63,12 +67,24 @@ def train(
         str | None,
         typer.Option(metavar="N|A,B,C", help="Train so many nets, or with these seeds; their mean is the ensemble."),
     ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Processes that train together; torchrun and srun say it themselves.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a regressor as the experiment CONFIG says, and keep the run in a folder.
 
     Ctrl-C, SIGTERM and SIGUSR1 end it after the step under way with exit code 75; --resume goes on to the same bits.
+    Started by torchrun or SLURM's srun, the processes train one net together.
     """
+    from ram.training.team import launched, places
+
+    if processes is not None and not launched(processes):
+        words = ["--data", data, "--output", output, *(word for change in changes or () for word in ("--set", change))]
+        flags = [*(["--resume"] if resume else []), *(["--json"] if as_json else [])]
+        pairs = zip(words[::2], words[1::2], strict=True)
+        given = [str(word) for pair in pairs if pair[1] is not None for word in pair]
+        launch(processes, ["train", str(config), *given, *flags])
     import ram
 
     chosen, changes = None if seeds is None else seeds_in(seeds), changes or []
@@ -82,11 +98,19 @@ def train(
             seeds=chosen,
             init_from=init_from,
         )
+    if places().rank:
+        return  # the first process says it
     if as_json:
         say_json({"run": str(run.path), "metrics": run.metrics, **members_of(run)})
         return
     say_metrics(run)
     say(f"run: {run.path}")
+
+
+def launch(processes: int, words: list[str]) -> NoReturn:
+    """Become torchrun, which starts this command in so many processes on this machine."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", "ram"]
+    os.execv(sys.executable, [sys.executable, *launcher, *words])
 
 
 def predict(

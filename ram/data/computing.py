@@ -2,6 +2,7 @@
 
 A chunk of items is one file, written whole by the worker that computed it. Chunks do not depend on the number
 of workers and every worker has one BLAS thread, so the results are the same bytes for any number of jobs.
+Workers of a cluster send their chunks, and this process writes them: they need not see the folder.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 __all__ = ["Result", "compute_in_order"]
 
 import contextlib
+import functools
 import hashlib
+import io
 import json
 import sys
-import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +27,7 @@ import threadpoolctl  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ram.data.cluster import cluster_in_use, parallel_on, stop
 from ram.errors import ConfigError, RamError, explained
 from ram.storage import atomic
 
@@ -52,7 +55,8 @@ def compute_in_order(
     items
         What to compute; an item is sent to a worker.
     jobs
-        Number of worker processes; 1 computes in this process. Results do not depend on it.
+        Number of worker processes; 1 computes in this process. Results do not depend on it. Where a cluster is in use
+        (`ram.data.cluster.on_cluster`), its workers compute instead.
     folder
         Where finished chunks are kept. Called again with the same `fingerprint`, those that are there are read
         instead of computed; chunks of another fingerprint are removed. One folder serves one computation.
@@ -100,6 +104,9 @@ def _finished(
     ready = [_is_final(path, len(piece)) for path, piece in zip(paths, pieces, strict=True)]
     missing = [number for number, there in enumerate(ready) if not there]
     _send_by_value(function)
+    if cluster_in_use() is not None:
+        yield from _by_cluster(function, pieces, paths, missing)
+        return
     calls = (joblib.delayed(_compute_chunk)(function, pieces[number], paths[number]) for number in missing)
     with contextlib.ExitStack() as stack:
         if jobs == 1:
@@ -108,19 +115,46 @@ def _finished(
         else:
             stack.enter_context(joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1))
             computed = joblib.Parallel(return_as="generator", pre_dispatch="2*n_jobs", batch_size=1)(calls)
-            stack.callback(_stop, computed)
+            stack.callback(stop, computed)
         for number, path in enumerate(paths):
             yield path if ready[number] else next(computed)
 
 
-def _stop(computed: Any) -> None:
-    """End the workers' generator; that results are left over is what a caller who stops early wants."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        computed.close()
+def _by_cluster(
+    function: Callable[[Any], Mapping[str, Any]],
+    pieces: Sequence[Sequence[Any]],
+    paths: Sequence[Path],
+    missing: Sequence[int],
+) -> Iterator[Path]:
+    """Yield the chunks' files in order; each is written as soon as a worker of the cluster has sent it."""
+    work = functools.partial(_numbered_chunk, function)
+    arriving = parallel_on(work, [(number, pieces[number]) for number in missing], client=cluster_in_use())
+    waited_for = set(missing)
+    with contextlib.closing(arriving):  # type: ignore[type-var]
+        for number, path in enumerate(paths):
+            while number in waited_for:
+                came, content = next(arriving)
+                atomic.write_bytes(paths[came], content)
+                waited_for.discard(came)
+            yield path
+
+
+def _numbered_chunk(
+    function: Callable[[Any], Mapping[str, Any]], numbered: tuple[int, Sequence[Any]]
+) -> tuple[int, bytes]:
+    import scipy.linalg  # noqa: F401 - only a BLAS that is loaded already can be limited
+
+    number, piece = numbered
+    with threadpoolctl.threadpool_limits(1):
+        return number, _chunk(function, piece)
 
 
 def _compute_chunk(function: Callable[[Any], Mapping[str, Any]], piece: Sequence[Any], path: Path) -> Path:
+    atomic.write_bytes(path, _chunk(function, piece))
+    return path
+
+
+def _chunk(function: Callable[[Any], Mapping[str, Any]], piece: Sequence[Any]) -> bytes:
     results: list[Result | str] = []
     final = True
     for item in piece:
@@ -129,12 +163,11 @@ def _compute_chunk(function: Callable[[Any], Mapping[str, Any]], piece: Sequence
         except Exception as error:
             results.append(f"{type(error).__name__}: {error}")
             final = final and isinstance(error, RamError)
-    _save(path, results, final=final)
-    return path
+    return _packed(results, final=final)
 
 
-def _save(path: Path, results: Sequence[Result | str], *, final: bool) -> None:
-    """Write a chunk: arrays as they are (zip checks every byte by CRC-32), names and errors as JSON beside them."""
+def _packed(results: Sequence[Result | str], *, final: bool) -> bytes:
+    """Return a chunk: arrays as they are (zip checks every byte by CRC-32), names and errors as JSON beside them."""
     arrays: dict[str, NDArray[Any]] = {}
     layout: list[str | list[str]] = []
     for number, result in enumerate(results):
@@ -142,8 +175,9 @@ def _save(path: Path, results: Sequence[Result | str], *, final: bool) -> None:
         if not isinstance(result, str):
             arrays |= {f"{number}:{place}": np.asarray(value) for place, value in enumerate(result.values())}
     head = np.frombuffer(json.dumps({"final": final, "results": layout}).encode(), dtype=np.uint8)
-    with atomic.writing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, head=head, **arrays)
+    packed = io.BytesIO()
+    np.savez(packed, allow_pickle=False, head=head, **arrays)
+    return packed.getvalue()
 
 
 def _head(archive: Any) -> dict[str, Any]:

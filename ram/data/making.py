@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from ram.data.cluster import on_cluster
 from ram.data.computing import compute_in_order
 from ram.data.origin import Origin, made_by
 from ram.errors import ConfigError, explained, nearest
@@ -53,6 +54,7 @@ def make(
     *,
     overwrite: bool = False,
     progress: bool | Callable[[int, int], None] = True,
+    cluster: str | None = None,
 ) -> Path:
     """Run the recipe in `folder`; its data file appears at `output` when it is whole.
 
@@ -69,17 +71,21 @@ def make(
         Whether a file at `output` may be replaced.
     progress
         Passed on to the recipe.
+    cluster
+        Address of a Dask scheduler whose workers compute the samples, such as ``tcp://node7:8786``. The bytes are those
+        that one process would write.
 
     Raises
     ------
     ConfigError
-        No recipe, an option that it does not have or of another type, an output that is there already.
+        No recipe, an option that it does not have or of another type, an output that is there already, a cluster that
+        cannot be reached or whose workers could compute something else.
     """
     target = Path(output)
     recipe = load_recipe(folder)
     values = _converted(options, options_of(recipe), where=str(recipe.__file__))
     check_output(target, overwrite=overwrite)
-    with made_by(_origin(recipe, values)):
+    with made_by(_origin(recipe, values)), on_cluster(cluster):
         recipe.make(target, **values, progress=progress)
     if not target.is_file():
         raise ConfigError(

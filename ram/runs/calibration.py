@@ -160,7 +160,9 @@ class Calibration:
                 errors={read_text(group, "target"): _read(group) for group in groups},
                 distances=_read(file["distances"]),
                 typical=file["typical"][()],
-                surroundings=None if features is None else Surroundings(features["mean"][()], features["whitening"][()]),
+                surroundings=None
+                if features is None
+                else Surroundings(features["mean"][()], features["whitening"][()]),
             )
 
 
@@ -193,4 +195,3 @@ def _write(group: h5py.Group, scores: Scores) -> None:
 
 def _read(group: h5py.Group) -> Scores:
     return Scores(group["values"][()], group["weights"][()], int(group.attrs["groups"]))
-

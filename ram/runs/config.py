@@ -29,6 +29,7 @@ from pydantic_core import PydanticCustomError
 from ram.data.mapped.settings import DataMapping
 from ram.data.sizes import byte_size
 from ram.errors import ConfigError, explained
+from ram.runs.search import SweepConfig, check_space
 from ram.storage.sections import AsTuple, Names, Section, checked, read_toml
 
 GIVEN = "given"
@@ -38,7 +39,10 @@ Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], AsTuple, Field(min_l
 Positive = Annotated[int, Field(ge=1)]
 
 # Keys that change no bit of a result.
-_INDIFFERENT = {"data": ("file", "memory_budget"), "training": ("workers", "worker_start", "checkpoint_minutes")}
+_INDIFFERENT = {
+    "data": ("file", "memory_budget"),
+    "training": ("workers", "worker_start", "trackers", "checkpoint_minutes"),
+}
 
 
 def _a_size(text: object) -> object:
@@ -90,13 +94,16 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """The net: backbone, global average pooling (or flatten and dense layers), linear unit."""
 
-    backbone: str = Field(default="resnet", description="plain, resnet, encoder-decoder, small-field; given: of an adapted net")
+    backbone: str = Field(
+        default="resnet", description="plain, resnet, encoder-decoder, small-field; given: of an adapted net"
+    )
     widths: Widths = Field(default=(24, 64, 128), description="Feature maps of each stage; each halves the grid once")
     depth: Positive = Field(default=1, description="Convolutions or blocks of each stage")
     kernel: Positive = Field(default=3, description="Width of the convolutions, odd")
     norm: Literal["none", "batch"] = Field(default="none", description="Batch norms after convolutions, or none")
     head: Literal["gap", "dense"] = Field(
-        default="gap", description="gap: global average pooling, exact maps; dense: flatten and dense layers, no exact map"
+        default="gap",
+        description="gap: global average pooling, exact maps; dense: flatten and dense layers, no exact map",
     )
     dense: Widths = Field(default=(64,), description="Widths of the hidden layers of a dense head")
     head_stages: Annotated[tuple[Positive, ...], AsTuple] = Field(
@@ -123,7 +130,9 @@ class TrainingConfig(Section):
 
     epochs: Positive = Field(default=30, description="Passes over the training part")
     batch_size: Positive = Field(default=64, description="Samples of one step")
-    optimizer: Literal["muon", "adamw"] = Field(default="muon", description="How weights move; see ram.training.optimizers")
+    optimizer: Literal["muon", "adamw"] = Field(
+        default="muon", description="How weights move; see ram.training.optimizers"
+    )
     learning_rate: float = Field(default=3e-3, gt=0, description="Largest; rises over the warm-up, falls as a cosine")
     weight_decay: float = Field(default=0.02, ge=0, description="Share of a kernel taken away, times the learning rate")
     warmup_epochs: float = Field(default=1.0, ge=0, description="Epochs over which the learning rate rises from 0")
@@ -146,9 +155,14 @@ class TrainingConfig(Section):
     )
     channels_last: bool = Field(default=True, description="Memory layout of 2D and 3D inputs: faster on CPUs")
     workers: int = Field(
-        default=0, ge=0, description="Processes that read batches ahead where inputs are not kept in memory; 0: a thread"
+        default=0,
+        ge=0,
+        description="Processes that read batches ahead where inputs are not kept in memory; 0: a thread",
     )
     worker_start: Literal["spawn", "fork"] = Field(default="spawn", description="How these processes are started")
+    trackers: Annotated[tuple[Literal["tensorboard", "mlflow"], ...], AsTuple] = Field(
+        default=(), description="What is told of each epoch: tensorboard, mlflow; their files lie beside the run"
+    )
     checkpoint_minutes: float = Field(
         default=10.0, gt=0, description="Wall-clock time between checkpoints within an epoch; one ends each epoch"
     )
@@ -192,6 +206,13 @@ class Experiment(Section):
     training: TrainingConfig = Field(default_factory=TrainingConfig, description="How the weights are found")
     explain: ExplainConfig = Field(default_factory=ExplainConfig, description="Which maps a run stores")
     trust: TrustConfig = Field(default_factory=TrustConfig, description="How far its numbers may be trusted")
+    sweep: SweepConfig | None = Field(default=None, description="What 'ram sweep' searches; others leave it alone")
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what TOML has no word for."""
+        content: dict[str, Any] = handler(self)
+        return {key: value for key, value in content.items() if value is not None}
 
     def decisive(self) -> dict[str, Any]:
         """Return what results depend on: all but where the data lie, how they are read, and when the state is kept.
@@ -201,7 +222,7 @@ class Experiment(Section):
         >>> one.decisive() == load_experiment(words).decisive()
         True
         """
-        content = self.model_dump(mode="json")
+        content = self.model_dump(mode="json", exclude={"sweep"})
         for section, keys in _INDIFFERENT.items():
             for key in keys:
                 content[section].pop(key, None)
@@ -237,7 +258,10 @@ def load_experiment(
 def _validated(content: dict[str, Any], *, where: str, overrides: Sequence[str]) -> Experiment:
     for override in overrides:
         _set(content, override)
-    return checked(Experiment, content, where=where)
+    experiment = checked(Experiment, content, where=where)
+    if experiment.sweep is not None:
+        check_space(experiment, where=where)
+    return experiment
 
 
 def _set(content: dict[str, Any], override: str) -> None:

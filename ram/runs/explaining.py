@@ -100,7 +100,9 @@ def require_level(level: float | None) -> None:
     if level is not None and not 0 < level < 1:
         step = "Give 0.9 for intervals that hold 9 of 10 new samples"
         raise ConfigError(
-            explained(where="level", what="the level of intervals", allowed="above 0 and below 1", got=level, next_step=step)
+            explained(
+                where="level", what="the level of intervals", allowed="above 0 and below 1", got=level, next_step=step
+            )
         )
 
 

@@ -163,7 +163,11 @@ def _commit() -> dict[str, str | bool]:
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return {}
-    commands = (("rev-parse", "HEAD"), ("status", "--porcelain", "-uno"), ("status", "--porcelain", "-uall", "--", "ram"))
+    commands = (
+        ("rev-parse", "HEAD"),
+        ("status", "--porcelain", "-uno"),
+        ("status", "--porcelain", "-uall", "--", "ram"),
+    )
     commit, tracked, package = (_git(folder, *words) for words in commands)
     if commit is None or tracked is None or package is None:
         return {}

@@ -11,8 +11,10 @@ from pathlib import Path
 from ram.errors import ConfigError, explained
 from ram.storage.atomic import write_text
 from ram.storage.tensors import read_tensors, write_tensors
+from ram.training.course import history_table
 from ram.training.engine import State
 from ram.training.stopping import Stop
+from ram.training.team import Team
 
 STATE = "training.safetensors"
 _SCHEMA = "ram-training/1"
@@ -31,13 +33,24 @@ class Checkpoints:
         Wall-clock time after which the state is kept again within an epoch.
     stop
         Says when to leave.
+    team
+        The processes that train together: they leave after the same step, and the first one writes.
     """
 
-    def __init__(self, folder: Path, *, belongs_to: Mapping[str, str], minutes: float, stop: Stop) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        belongs_to: Mapping[str, str],
+        minutes: float,
+        stop: Stop,
+        team: Team | None = None,
+    ) -> None:
         self.path = folder / STATE
         self._belongs_to, self._every_s, self._stop = dict(belongs_to), 60 * minutes, stop
         self._next = time.monotonic() + self._every_s
         self._history = ""
+        self._team = team
 
     def read(self) -> State | None:
         """Return the state that was kept last; None where there is none yet.
@@ -63,6 +76,7 @@ class Checkpoints:
         history = "".join(f"{row}\n" for row in state.content["history"])
         if history != self._history:
             write_text(self.path.with_name("history.jsonl"), history)
+            write_text(self.path.with_name("history.csv"), history_table(state.content["history"]))
             self._history = history
         content = {**state.content, **self._belongs_to}
         write_tensors(self.path, state.tensors, content, schema=_SCHEMA)
@@ -76,6 +90,10 @@ class Checkpoints:
         Stopped
             A signal has come; the state is kept.
         """
-        if self._stop.requested or time.monotonic() >= self._next:
+        asked = self._team.any(self._stop.requested) if self._team else self._stop.requested
+        if (asked or time.monotonic() >= self._next) and (self._team is None or self._team.first):
             self.write(state())
-        self._stop.check()
+        if asked:
+            if self._team:
+                self._team.wait()  # who leaves while the state is being written has the others ended
+            self._stop.leave()

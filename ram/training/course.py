@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["Course", "Epoch"]
+__all__ = ["Course", "Epoch", "history_table"]
 
+import csv
+import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -95,3 +97,25 @@ class Course:
         """Return what `as_content` has kept."""
         best = math.inf if content["best"] is None else content["best"]
         return cls(content["epoch"], content["step"], loss_sum, best, content["stale"], list(content["history"]))
+
+
+def history_table(lines: Sequence[str]) -> str:
+    """Return the history as CSV, one row for each line of JSON.
+
+    >>> print(history_table(['{"epoch": 1, "loss": 0.5, "validation": {"umbrella": 3.25}, "best": true}']), end="")
+    epoch,loss,validation_umbrella,best
+    1,0.5,3.25,True
+    """
+    rows = [_flat(json.loads(line)) for line in lines]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        flat |= {f"{key}_{name}": inner for name, inner in value.items()} if isinstance(value, dict) else {key: value}
+    return flat

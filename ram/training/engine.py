@@ -17,6 +17,7 @@ from ram.models.regressor import Regressor
 from ram.runs.config import TrainingConfig
 from ram.training.finite import FiniteCheck
 from ram.training.optimizers import optimizers
+from ram.training.team import Team
 
 Schedule = torch.optim.lr_scheduler.LambdaLR
 
@@ -53,6 +54,8 @@ class Engine:
         One for each optimizer.
     finite
         Looks at every step.
+    team
+        The processes that train together.
     """
 
     fabric: Fabric
@@ -62,38 +65,55 @@ class Engine:
     movers: tuple[torch.optim.Optimizer, ...]
     schedules: tuple[Schedule, ...]
     finite: FiniteCheck
+    team: Team
 
     @classmethod
-    def start(cls, regressor: Regressor, config: TrainingConfig, *, steps_per_epoch: int) -> Engine:
-        """Return an engine that has not moved yet."""
-        fabric = Fabric(accelerator=config.device, devices=1, precision=config.precision)
+    def start(
+        cls, regressor: Regressor, config: TrainingConfig, *, steps_per_epoch: int, team: Team | None = None
+    ) -> Engine:
+        """Return an engine that has not moved yet; without a team it trains by itself."""
+        team = team or Team.start(config)
+        fabric = team.fabric
         movers = tuple(optimizers(regressor, config))
         factor = _warmup_cosine(config, steps_per_epoch)
         schedules = tuple(Schedule(mover, factor) for mover in movers)
         net, *prepared = fabric.setup(regressor, *movers)
         net.mark_forward_method("standardised_prediction")
-        return cls(fabric, regressor, net, tuple(prepared), movers, schedules, FiniteCheck())
+        return cls(fabric, regressor, net, tuple(prepared), movers, schedules, FiniteCheck(), team)
 
     @property
     def learning_rate(self) -> float:
         """Of the next step."""
         return float(self.schedules[0].get_last_lr()[0])
 
-    def step(self, loss: Tensor, *, clip: float, where: Callable[[], str]) -> None:
+    def step(self, loss: Tensor, *, clip: float, where: Callable[[], str]) -> Tensor:
         """Move the weights one step; `where` says for an error which one it is.
+
+        Parameters
+        ----------
+        loss
+            This process's share of the batch's loss: the shares of all processes sum to it.
+
+        Returns
+        -------
+        Tensor
+            The batch's loss.
 
         Raises
         ------
         TrainingError
             This step's loss or gradient is not finite, or that of the step before.
         """
-        self.fabric.backward(loss)
+        # Gradients are averaged over the processes; what is wanted is their sum.
+        self.fabric.backward(loss if self.team.count == 1 else loss * self.team.count)
+        whole = self.team.sum(loss.detach())
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), clip)
-        self.finite.look(loss.detach(), norm, where=where)
+        self.finite.look(whole, norm, where=where)
         for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()
+        return whole
 
     def state(self) -> State:
         """Return what the next step depends on, beside its batch.

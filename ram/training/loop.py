@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ram.data.batches import Batch, Batches
+from ram.data.batches import Batches
 from ram.models.regressor import Regressor
 from ram.models.symmetry import Symmetry, augment
 from ram.randomness import generator
@@ -26,6 +26,7 @@ from ram.runs.config import TrainingConfig
 from ram.training.checkpoints import Checkpoints
 from ram.training.course import Course, Epoch
 from ram.training.engine import Engine, State
+from ram.training.team import Team, shares
 
 _NAMED = 8
 
@@ -50,6 +51,8 @@ class Fit:
         Called with the number of samples after each step.
     checkpoints
         Where the state is read from at the beginning and kept on the way; None: nowhere.
+    team
+        The processes that train together; None: this one by itself.
     """
 
     config: TrainingConfig
@@ -59,6 +62,7 @@ class Fit:
     on_epoch: Callable[[Epoch], None]
     on_step: Callable[[int], None]
     checkpoints: Checkpoints | None = None
+    team: Team | None = None
 
 
 def fit(regressor: Regressor, train: Batches, validation: Batches, *, fit: Fit) -> None:
@@ -72,17 +76,20 @@ def fit(regressor: Regressor, train: Batches, validation: Batches, *, fit: Fit) 
         Where a signal has asked for it; the state is kept.
     """
     config = fit.config
-    engine = Engine.start(regressor, config, steps_per_epoch=math.ceil(len(train) / config.batch_size))
+    steps = math.ceil(len(train) / config.batch_size)
+    engine = Engine.start(regressor, config, steps_per_epoch=steps, team=fit.team)
     course = _begin(engine, fit)
     while not course.over(config):
         pause = partial(_pause, engine, course, fit)
         _train_epoch(engine, train, fit, course)
-        errors, criterion = _validate(regressor, validation, pause)
+        # Processes that have batches of different numbers cannot agree after each of them.
+        errors, criterion = _validate(regressor, validation, pause if engine.team.count == 1 else None, engine.team)
         done = course.close(
             learning_rate=engine.learning_rate, samples=len(train), validation=errors, criterion=criterion
         )
-        fit.on_epoch(done)
-        if fit.checkpoints:
+        if engine.team.first:
+            fit.on_epoch(done)
+        if fit.checkpoints and engine.team.first:
             fit.checkpoints.write(_state(engine, course))
         pause()
 
@@ -90,6 +97,8 @@ def fit(regressor: Regressor, train: Batches, validation: Batches, *, fit: Fit) 
 def _begin(engine: Engine, fit: Fit) -> Course:
     """Return where the training stands, the engine brought there."""
     kept = fit.checkpoints.read() if fit.checkpoints else None
+    said = "none" if kept is None else f"epoch {kept.content['epoch']}, step {kept.content['step']}"
+    engine.team.same(said, what="the state that is kept in the run's folder")
     device = engine.fabric.device
     if kept is None:
         return Course(loss_sum=torch.zeros((), dtype=torch.float64, device=device))
@@ -113,26 +122,40 @@ def _train_epoch(engine: Engine, train: Batches, fit: Fit, course: Course) -> No
     """One pass over the training part, or what is left of it."""
     net, config = engine.net, fit.config
     _train_mode(net, frozen_norms=course.epoch > config.epochs * (1 - config.frozen_norms))
-    order = train.order(seed=fit.seed, epoch=course.epoch)
+    order = train.order(seed=fit.seed, epoch=course.epoch)[course.step * config.batch_size :]
+    mine, batches = shares(order, batch_size=config.batch_size, team=engine.team)
     choice = _augmentation(fit, course.epoch)
-    for batch in train.iterate(order[course.step * config.batch_size :], batch_size=config.batch_size):
+    measured = _measured(engine, train)
+    share = len(engine.team.share(order[: config.batch_size]))
+    for whole, batch in zip(batches, train.iterate(mine, batch_size=max(1, share)), strict=True):
         x = augment(batch.x, fit.group, choice[batch.positions]) if fit.group else batch.x
         x, targets, parameters = engine.fabric.to_device((x, batch.targets, batch.parameters))
         predicted = net.standardised_prediction(x, parameters)
         weights = None if batch.weights is None else engine.fabric.to_device(batch.weights)
-        loss = _loss(predicted, net.standardised_targets(targets), kind=config.loss, weights=weights)
-        where = partial(_where, batch, train, course.epoch, course.step + 1)
-        engine.step(loss, clip=config.gradient_clip, where=where)
-        course.count(loss, len(batch.positions))
-        fit.on_step(len(batch.positions))
+        wanted = net.standardised_targets(targets)
+        known = None if measured is None else int(measured[whole].sum())
+        loss = _loss(predicted, wanted, kind=config.loss, weights=weights, known=known)
+        if not engine.team.share(whole).size:
+            loss = 0.0 * loss
+        where = partial(_where, whole, train, course.epoch, course.step + 1)
+        course.count(engine.step(loss, clip=config.gradient_clip, where=where), len(whole))
+        fit.on_step(len(whole))
         _pause(engine, course, fit)
     engine.finite.settle()
 
 
-def _where(batch: Batch, train: Batches, epoch: int, step: int) -> str:
+def _measured(engine: Engine, train: Batches) -> np.ndarray | None:
+    """Return how many targets of each sample were measured, shape (sample,); None where no process needs to know."""
+    if engine.team.count == 1:
+        return None
+    targets = engine.regressor.standardised_targets(train.targets.to(engine.fabric.device))
+    return np.asarray(targets.isfinite().sum(dim=1).cpu())
+
+
+def _where(batch: np.ndarray, train: Batches, epoch: int, step: int) -> str:
     """Say which step it is, for an error."""
-    ids = ", ".join(str(i) for i in train.data.ids[batch.positions[:_NAMED]])
-    more = f" and {len(batch.positions) - _NAMED} more" if len(batch.positions) > _NAMED else ""
+    ids = ", ".join(str(i) for i in train.data.ids[batch[:_NAMED]])
+    more = f" and {len(batch) - _NAMED} more" if len(batch) > _NAMED else ""
     return f"training, epoch {epoch}, batch {step}, samples {ids}{more}"
 
 
@@ -162,23 +185,31 @@ def _loss(
     *,
     kind: str,
     weights: Float[Tensor, " batch"] | None = None,
+    known: int | None = None,
 ) -> Tensor:
-    """Mean over the targets that were measured; weights have a mean of 1 over the training part."""
-    known = wanted.isfinite()
-    error = torch.where(known, predicted - wanted.to(predicted.dtype).nan_to_num(), 0.0)
+    """Mean over the targets that were measured; weights have a mean of 1 over the training part.
+
+    Of a share of a batch: its share of the mean over the `known` targets of the whole batch.
+    """
+    measured = wanted.isfinite()
+    error = torch.where(measured, predicted - wanted.to(predicted.dtype).nan_to_num(), 0.0)
     values = 0.5 * error**2
     if kind == "huber":
         # Beyond 0.3 standard deviations linear: early large errors do not drown the fine ones.
         values = torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=0.3)
     if weights is not None:
         values = values * weights.to(values.dtype)[:, None]
-    return values.sum() / known.sum().clamp(min=1)
+    return values.sum() / (measured.sum().clamp(min=1) if known is None else max(1, known))
 
 
-def _validate(regressor: Regressor, validation: Batches, pause: Callable[[], None]) -> tuple[dict[str, float], float]:
+def _validate(
+    regressor: Regressor, validation: Batches, pause: Callable[[], None] | None, team: Team
+) -> tuple[dict[str, float], float]:
     """Mean absolute error of each target in its unit, and the criterion; `pause` is called after each batch."""
+    rows = team.share(np.arange(len(validation)))
     with regressor.single_view():
-        standardised = predict_standardised(regressor, validation, pause=pause)
+        mine = predict_standardised(regressor, validation, rows=rows, pause=pause or (lambda: None))
+    standardised = team.joined(mine, of=len(validation))
     wanted = regressor.standardised_targets(validation.targets.to(standardised.device)).cpu()
     difference = regressor.destandardise(standardised).cpu() - validation.targets
     errors = difference.abs().nanmean(dim=0)
@@ -187,14 +218,22 @@ def _validate(regressor: Regressor, validation: Batches, pause: Callable[[], Non
 
 
 def predict_standardised(
-    regressor: Regressor, batches: Batches, *, batch_size: int = 256, pause: Callable[[], None] = lambda: None
+    regressor: Regressor,
+    batches: Batches,
+    *,
+    rows: np.ndarray | None = None,
+    batch_size: int = 256,
+    pause: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """Return the standardised predictions for all samples, shape (sample, output), in evaluation mode."""
+    """Return the standardised predictions for all samples, or some rows, shape (sample, output), in evaluation mode."""
     regressor.eval()
     device = regressor.target_mean.device
     predicted = []
-    for batch in batches.iterate(np.arange(len(batches)), batch_size=batch_size):
+    order = np.arange(len(batches)) if rows is None else rows
+    for batch in batches.iterate(order, batch_size=batch_size):
         with torch.no_grad():
             predicted.append(regressor.standardised_prediction(batch.x.to(device), batch.parameters.to(device)))
         pause()
+    if not predicted:
+        return regressor.head.weight.new_zeros((0, len(regressor.target_names)))
     return torch.cat(predicted)

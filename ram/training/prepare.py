@@ -54,7 +54,11 @@ class Prepared:
 
 
 def prepare(
-    experiment: Experiment, *, data: str | Path | Dataset | None = None, net: Regressor | None = None
+    experiment: Experiment,
+    *,
+    data: str | Path | Dataset | None = None,
+    net: Regressor | None = None,
+    processes: int = 1,
 ) -> Prepared:
     """Return the net and its batches, checked.
 
@@ -63,6 +67,8 @@ def prepare(
     net
         What to start from in place of drawn weights; it is copied. Its backbone is the config's, or its own where it
         was cut from a net of somebody else's.
+    processes
+        How many on this machine share the budget of memory.
 
     Raises
     ------
@@ -73,7 +79,7 @@ def prepare(
     section = experiment.data
     experiment = experiment if net is None else describing(net, experiment)
     findings = checked(whole, experiment)
-    batches, units = batches_of(whole, experiment, ("train", CHOOSING))
+    batches, units = batches_of(whole, experiment, ("train", CHOOSING), processes=processes)
     train = batches["train"]
     spec = NetSpec(
         model=experiment.model,
@@ -101,14 +107,14 @@ def checked(whole: Dataset, experiment: Experiment) -> tuple[Finding, ...]:
 
 
 def batches_of(
-    whole: Dataset, experiment: Experiment, names: Sequence[str]
+    whole: Dataset, experiment: Experiment, names: Sequence[str], *, processes: int = 1
 ) -> tuple[dict[str, Batches], dict[str, str]]:
     """Return parts of the data as batches, by name, and the unit of each target."""
     section = experiment.data
     units = target_units(whole, section.targets, wanted=section.units)
     parts = {name: part_of(whole, experiment, name) for name in names}
     loading = choose_loading(
-        list(parts.values()), loading=section.loading, budget_bytes=byte_size(section.memory_budget)
+        list(parts.values()), loading=section.loading, budget_bytes=byte_size(section.memory_budget) // processes
     )
     return {name: _batches(part, experiment, units, loading) for name, part in parts.items()}, units
 

@@ -52,6 +52,17 @@ class Stop:
             number, self._signal = self._signal, None
             raise Stopped(f"Stopped by {number.name}: {self.says}.")
 
+    def leave(self) -> None:
+        """Leave, for a signal has come to this or to another process of the same training.
+
+        Raises
+        ------
+        Stopped
+            Always.
+        """
+        self.check()
+        raise Stopped(f"Stopped with another process: {self.says}.")
+
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
         """Leave at whatever place a signal finds the body; for a body that writes nothing."""

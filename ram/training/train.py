@@ -7,8 +7,9 @@ __all__ = ["relative_path", "shown_samples", "train"]
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,11 @@ from ram.training.results import write_results
 from ram.training.resuming import fingerprint, is_finished, require_run, run_folder, settle_provenance
 from ram.training.starting import describing, start_digest, started_from, write_start
 from ram.training.stopping import Stop, stopping
+from ram.training.team import Team, alone
+from ram.training.trackers import tracking
 from ram.training.warm_start import WarmStart, given_net, source_left, source_of, warmed
+
+Watch = Callable[[Epoch], None]
 
 
 def train(
@@ -50,6 +55,7 @@ def train(
     progress: bool | None = None,
     net: Regressor | None = None,
     init_from: str | Path | None = None,
+    on_epoch: Watch | None = None,
 ) -> Run:
     """Train the net of an experiment and return its run.
 
@@ -82,6 +88,8 @@ def train(
     init_from
         The folder of a run whose weights are begun with, as far as they fit by name and shape. What was taken and what
         not is said, and kept in start.json and provenance.json.
+    on_epoch
+        Called after each epoch, before the state is kept; what it raises ends the training.
 
     Raises
     ------
@@ -95,6 +103,7 @@ def train(
     if seeds is not None or _is_ensemble(config):
         from ram.training.ensemble import train_ensemble
 
+        alone("several seeds")
         if init_from is not None:  # nets that begin alike disagree too little to say how far they are off
             raise ConfigError(explained(where="train", what="init_from", allowed="given without seeds", got="both"))
         return train_ensemble(
@@ -105,24 +114,33 @@ def train(
     net = net if source is None else given_net(source)
     experiment = experiment if net is None else describing(net, experiment)
     with stopping() as stop, repeatable(experiment.training.threads), ExitStack() as held:
-        folder = None
-        if wish is not None and (resume or wish.exists()):  # at once: the data check may take minutes
-            folder = held.enter_context(run_folder(wish, experiment, resume=resume))
-            if is_finished(folder):
+        team = Team.start(experiment.training)
+
+        def early() -> Path | None:
+            """Take the folder at once where it is known: the data check may take minutes."""
+            begun = wish is not None and (resume or wish.exists())
+            return held.enter_context(run_folder(wish, experiment, resume=resume)) if wish and begun else None
+
+        folder = team.told(early)
+        if folder is not None:
+            if team.told(partial(is_finished, folder)):
                 return open_run(folder)
             net, source = started_from(folder, net), source_left(folder, source)
         with stop.at_once():
-            prepared = prepare(experiment, data=data, net=net)
+            prepared = prepare(experiment, data=data, net=net, processes=team.places.on_this_machine)
             warm = None if source is None else warmed(prepared.regressor, prepared.spec, source, given=net is not None)
-        if progress is not False:
+        team.same(prepared.data.digest, what="the data's digest")
+        if progress is not False and team.first:
             say_checked(prepared.findings, samples=len(prepared.data))
             say_warm(warm)
         if folder is None:
-            folder = _named(wish, prepared, held, warm, resume=resume)
+            folder = team.told(lambda: _named(wish, prepared, held, warm, resume=resume))
         stop.says = f"go on with 'ram train --resume {folder}'"
-        if warm is not None:
+        if warm is not None and team.first:
             warm.write(folder)
-        _execute(prepared, folder, stop, net=prepared.regressor if warm else net, progress=progress)
+        start = prepared.regressor if warm else net
+        _execute(prepared, folder, stop, team, net=start, progress=progress, watch=on_epoch)
+        team.wait()
     return open_run(folder)
 
 
@@ -170,21 +188,43 @@ def _named(wish: Path | None, prepared: Prepared, held: ExitStack, warm: WarmSta
     return held.enter_context(run_folder(free, experiment, resume=resume))
 
 
-def _execute(prepared: Prepared, folder: Path, stop: Stop, *, net: Regressor | None, progress: bool | None) -> None:
+def _execute(
+    prepared: Prepared,
+    folder: Path,
+    stop: Stop,
+    team: Team,
+    *,
+    net: Regressor | None,
+    progress: bool | None,
+    watch: Watch | None,
+) -> None:
     """Train and measure in a folder that is held, from wherever it stands; nothing where the run is finished."""
-    if is_finished(folder):
+    if team.told(lambda: is_finished(folder)):
         return
+    team.told(lambda: _begin(prepared, folder, net=net, progress=progress))
+    if not team.first:
+        _fit(prepared, folder, stop, team, progress=False, watchers=())
+        return
+    units = {target.name: target.unit for target in prepared.spec.targets}
+    with tracking(prepared.experiment, folder, units) as tracked:
+        watchers = (tracked.on_epoch, *([watch] if watch else []))
+        with _timed(folder) as times:
+            _fit(prepared, folder, stop, team, progress=progress, watchers=watchers)
+        _finish(prepared, folder, stop, times)
+        run = Run(folder)
+        tracked.on_test(run.metrics["test"], epoch=len(run.history))
+
+
+def _begin(prepared: Prepared, folder: Path, *, net: Regressor | None, progress: bool | None) -> None:
+    """Write what the run is of, or hold it against what stands there."""
     if net is not None:  # before the config, by which a run is known: none is there without its start
         write_start(folder, prepared.regressor, prepared.spec, net=net)
     if not (folder / "config.toml").exists():
         write_text(folder / "config.toml", _complete_config(prepared, folder))
-    said = _provenance(prepared) | start_digest(folder)
-    differences = settle_provenance(folder, said)
+    differences = settle_provenance(folder, _provenance(prepared) | start_digest(folder))
     if differences and progress is not False:
         say_differences(differences)
     write_json(folder / "checks.json", _findings(prepared))
-    times = _fit(prepared, folder, stop, progress=progress)
-    _finish(prepared, folder, stop, times)
 
 
 def _complete_config(prepared: Prepared, folder: Path) -> str:
@@ -216,8 +256,16 @@ def _findings(prepared: Prepared) -> list[dict[str, Any]]:
     return [finding.in_file(prepared.data.path.name).as_dict() for finding in prepared.findings]
 
 
-def _fit(prepared: Prepared, folder: Path, stop: Stop, *, progress: bool | None) -> dict[str, float]:
-    """Train; history, state and the best checkpoint are in the folder afterwards. Returns wall-clock seconds."""
+def _fit(
+    prepared: Prepared,
+    folder: Path,
+    stop: Stop,
+    team: Team,
+    *,
+    progress: bool | None,
+    watchers: Sequence[Watch],
+) -> None:
+    """Train; history, state and the best checkpoint are in the folder afterwards."""
     experiment = prepared.experiment
     units = {target.name: target.unit for target in prepared.spec.targets}
     shown = TrainingProgress(
@@ -228,25 +276,29 @@ def _fit(prepared: Prepared, folder: Path, stop: Stop, *, progress: bool | None)
         if epoch.best:
             save_net(folder / "checkpoint.safetensors", prepared.regressor, prepared.spec, epoch=epoch.epoch)
         shown.on_epoch(epoch)
+        for watch in watchers:
+            watch(epoch)
 
     checkpoints = Checkpoints(
         folder,
         belongs_to={"config": fingerprint(experiment), "data": prepared.data.digest},
         minutes=experiment.training.checkpoint_minutes,
         stop=stop,
+        team=team,
     )
     rows = prepared.train.data.indices
     parts, settings = (prepared.train, prepared.validation), experiment.training
     ahead = reading_ahead(parts, count=settings.workers, start=settings.worker_start)
-    with shown, _timed(folder) as times, ahead:
+    with shown, ahead:
         shown.say(str(prepared.train.loading))
         fit(
             prepared.regressor,
             prepared.train,
             prepared.validation,
-            fit=Fit(experiment.training, experiment.seed, prepared.group, rows, on_epoch, shown.on_step, checkpoints),
+            fit=Fit(
+                experiment.training, experiment.seed, prepared.group, rows, on_epoch, shown.on_step, checkpoints, team
+            ),
         )
-    return times
 
 
 @contextmanager
