@@ -146,7 +146,8 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_names_samples(disc_folder, 
 
     def poisoned(predicted, wanted, *, weights, kind, known):
         seen.append(len(seen))
-        return real(predicted, wanted, weights=weights, kind=kind, known=known) * (float("nan") if len(seen) == 5 else 1.0)
+        factor = float("nan") if len(seen) == 5 else 1.0
+        return factor * real(predicted, wanted, weights=weights, kind=kind, known=known)
 
     monkeypatch.setattr(loop, "_loss", poisoned)
     with pytest.raises(
