@@ -47,11 +47,13 @@ def outcome(config: Path, plan: dict[str, Any]) -> dict[str, Any]:
     """What the attempts of one plan leave behind; of a folder that is not wanted any more, nothing is kept."""
     folder, statuses, left = Path(plan["folder"]), [], []
     for one in plan["attempts"]:
+        started = time.monotonic()
         statuses.append(attempt(config, plan["folder"], one))
+        took_s = time.monotonic() - started
         left.append(digests(folder) if folder.is_dir() else {})
     if plan.get("remove"):
         shutil.rmtree(folder, ignore_errors=True)
-    return {"statuses": statuses, "left": left, "digests": left[-1]}
+    return {"statuses": statuses, "left": left, "digests": left[-1], "took_s": took_s}
 
 
 def attempt(config: Path, folder: str, one: dict[str, Any]) -> int:
