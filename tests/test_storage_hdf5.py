@@ -164,7 +164,8 @@ def test_a_refused_file_is_closed(tmp_path: Path) -> None:
 def test_metadata_carries_checksums(tmp_path: Path) -> None:
     with hdf5.create(tmp_path / "new.h5") as file:
         netcdf.add_dimension(file, "sample", size=3)
-        netcdf.add_texts(file, "ids", ["a", "bb", "ß"], dims=("sample",))
+        ids = netcdf.encoded_texts(["a", "bb", "ß"])
+        netcdf.add_texts(file, "ids", [ids[:2], ids[2:]], width=2, dims=("sample",))
     content = (tmp_path / "new.h5").read_bytes()
     assert content[8] == 3  # version of the superblock: the first one with a checksum is 2
     assert struct.unpack("<Q", content[28:36])[0] == len(content)  # end of file as the superblock says it
