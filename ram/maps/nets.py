@@ -507,7 +507,7 @@ def require_exact(net: Regressor) -> None:
     step = "Make such a net of it by ram.adapt (ram adapt RUN), or use another method: grad-ram shows the same layer"
     raise ModelError(
         explained(
-            where="explain, method ram", what="the net", allowed="one that ends in global average pooling",
+            where="explain, method ram or cam", what="the net", allowed="one that ends in global average pooling",
             got=f"one with flatten and dense layers ({layers})", next_step=step,
         )
     )  # fmt: skip

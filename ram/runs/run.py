@@ -308,7 +308,7 @@ class Run:
     ) -> dict[str, RegressionMap]:
         """Return the maps of targets that are known."""
         known, whole = method_called(wish.method), wish.regions_for(data)
-        if wish.method == "ram":
+        if known.kind == "head":
             require_exact(self.regressor)
         # What references.h5 has maps of.
         own = wish.method == self.method and wish.layer is None and wish.resolution == 1
