@@ -23,6 +23,9 @@ UNSAFE = {"pickle", "cPickle", "_pickle", "dill", "shelve", "marshal", "yaml", "
 JUSTIFIED = {
     ("data/computing.py", "import cloudpickle"): "work of a recipe that the user named goes to processes of this user",
     ("data/computing.py", "import joblib"): "the same",
+    ("data/cluster.py", "import cloudpickle"): "work and its result go to and from the cluster that the user named",
+    ("data/cluster.py", "import joblib"): "the same",
+    ("data/dask_backend.py", "import joblib._dask"): "the same",
     ("data/making.py", "exec_module"): "the recipe itself, in a folder that the user named",
 }
 
