@@ -249,3 +249,31 @@ def test_methods_are_listed_by_how_far_they_may_be_trusted(shell: Shell) -> None
     assert out.index("ram  ") < out.index("integrated-gradients") < out.index("grad-cam  ")
     code, out, _ = shell("methods", "--json")
     assert {row["method"] for row in json.loads(out)["methods"]} == set(ram.METHODS)
+
+
+def test_processes_take_every_option_along(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[tuple[int, list[str]]] = []
+
+    def launch(processes: int, words: list[str]) -> None:
+        started.append((processes, words))
+        raise SystemExit(0)
+
+    monkeypatch.setattr("ram.cli.run.launch", launch)
+    words = [
+        "train",
+        "e.toml",
+        "--data",
+        "d.h5",
+        "--output",
+        "o",
+        "--init-from",
+        "r",
+        "--seeds",
+        "1,2",
+        "--set",
+        "training.epochs=2",
+        "--set",
+        "seed=3",
+    ]
+    assert shell(*words, "--resume", "--json", "--processes", "2")[0] == 0
+    assert started == [(2, [*words, "--resume", "--json"])]

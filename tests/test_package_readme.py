@@ -67,6 +67,7 @@ def test_readme_map_adds_up(capsys: pytest.CaptureFixture[str]) -> None:
 def test_commands_of_the_pages_are_understood(shell: Shell, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every option that a page shows exists; the work behind it has its own tests."""
     import ram
+    from ram.cli import run
     from ram.data import importing, info, making
     from ram.runs import config, manifest, opening, settings
     from ram.training import learning_curve
@@ -78,11 +79,11 @@ def test_commands_of_the_pages_are_understood(shell: Shell, line: str, monkeypat
         raise SystemExit(0)
 
     places = [(ram, "train"), (ram, "open_run"), (ram, "open_dataset"), (making, "make"), (info, "describe")]
-    places.append((learning_curve, "learning_curve"))
+    places += [(learning_curve, "learning_curve"), (run, "launch")]
     places += [(manifest, "verify_files"), (settings, "schema"), (config, "load_experiment")]
     for home, name in (*places, (importing, "prepared"), (importing, "load_plan"), (opening, "open_data")):
         monkeypatch.setattr(home, name, stop)
-    code, _, err = shell(*shlex.split(line)[1:])
+    code, _, err = shell(*shlex.split(line, comments=True)[1:])
     assert (code, err) == (0, "")
     assert reached or "--help" in line
 

@@ -80,7 +80,8 @@ def train(
     from ram.training.team import launched, places
 
     if processes is not None and not launched(processes):
-        words = ["--data", data, "--output", output, *(word for change in changes or () for word in ("--set", change))]
+        words = ["--data", data, "--output", output, "--init-from", init_from, "--seeds", seeds]
+        words += [word for change in changes or () for word in ("--set", change)]
         flags = [*(["--resume"] if resume else []), *(["--json"] if as_json else [])]
         pairs = zip(words[::2], words[1::2], strict=True)
         given = [str(word) for pair in pairs if pair[1] is not None for word in pair]
