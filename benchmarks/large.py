@@ -4,7 +4,7 @@
 - big: one file of `--gb` in pieces of 1 MiB. Its numbers are zeros that take no room on the disk (a sparse file), their
   digests are right, and as much of it as `--pass-gb` is read and verified with a budget of 256 MiB.
 
-    python benchmarks/large.py [--samples 200000] [--gb 50] [--pass-gb 2] [--part many big] [--json results.json]
+    python benchmarks/large.py [--samples 200000] [--gb 4] [--pass-gb 0.25] [--part many big] [--json results.json]
 """
 
 from __future__ import annotations
@@ -139,8 +139,8 @@ def main() -> None:
     """Run what was asked for and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=200_000)
-    parser.add_argument("--gb", type=float, default=50)
-    parser.add_argument("--pass-gb", type=float, default=2)
+    parser.add_argument("--gb", type=float, default=4)
+    parser.add_argument("--pass-gb", type=float, default=0.25)
     parser.add_argument("--part", nargs="+", choices=["many", "big"], default=["many", "big"])
     parser.add_argument("--folder", type=Path, help="where the files are written for a while; a temporary one else")
     parser.add_argument("--json", type=Path)

@@ -115,6 +115,21 @@ def test_sheet_must_be_said_where_there_are_several(tmp_path: Path) -> None:
     assert [column.name for column in read_table(tmp_path / "t.xlsx", sheet="Results").columns] == ["g"]
 
 
+@pytest.mark.parametrize("beside", ["empty sheets", "a chart"])
+def test_what_holds_nothing_is_no_sheet_to_choose_from(tmp_path: Path, beside: str) -> None:
+    import openpyxl.chart
+
+    book = openpyxl.Workbook()
+    book.create_sheet("Taps").append(["f"])
+    book["Taps"].append([7.0])
+    if beside == "a chart":
+        book.remove(book["Sheet"])
+        book.create_chartsheet("Chart", 0).add_chart(openpyxl.chart.BarChart())
+    book.save(tmp_path / "t.xlsx")
+    found = read_table(tmp_path / "t.xlsx")
+    assert found.numbers(found.columns[0]).tolist() == [7.0]
+
+
 def test_parquet_is_read(tmp_path: Path) -> None:
     import pyarrow as pa
     from pyarrow import parquet
@@ -207,6 +222,28 @@ def test_a_comma_that_could_be_both_is_asked_for(table: Callable[..., Table]) ->
         found = table(text, decimal=decimal)
         assert found.numbers(found.columns[1])[0] == first
     assert decimal_mark(["0,5"]) == ","
+
+
+@pytest.mark.parametrize(
+    ("other", "first"),
+    [("0,5", 1.234), ("7.5", 1234.0), ("1.000,5", 1.234), ("1,000.5", 1234.0), ("Berlin, Mitte", None), ("1.234", None),
+     ("7", None), ("", None)],
+)  # fmt: skip
+def test_a_comma_that_could_be_both_is_read_as_in_the_other_columns(
+    table: Callable[..., Table], other: str, first: float | None
+) -> None:
+    found = table(f"a;b;f\nx;{other};1,234\ny;;2,500\n")
+    if first is None:
+        with pytest.raises(DataError, match="which could be both"):
+            found.numbers(found.columns[2])
+    else:
+        assert found.numbers(found.columns[2]).tolist() == [first, first / 1.234 * 2.5]
+
+
+def test_columns_that_differ_leave_the_doubt(table: Callable[..., Table]) -> None:
+    found = table("a;b;f\n0,5;7.5;1,234\n")
+    with pytest.raises(DataError, match="which could be both"):
+        found.numbers(found.columns[2])
 
 
 def test_a_cell_that_is_no_number_is_named(table: Callable[..., Table]) -> None:

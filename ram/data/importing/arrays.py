@@ -116,7 +116,7 @@ class ArrayFile:
         if key:
             return self.arrays[key]
         shown = ", ".join(f"{key} ({' x '.join(map(str, of.shape))})" for key, of in list(self.arrays.items())[:20])
-        near = nearest(name, self.arrays) or "Look at the file with ram data info"
+        near = nearest(name, self.arrays)
         got = f"{name!r}" if name else "none"
         raise ConfigError(
             explained(where=str(self.path), what=wanted_by, allowed=f"one of {shown}", got=got, next_step=near)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = ["as_name", "decimal_mark", "is_missing", "known_unit", "number", "quantity", "split_header"]
+__all__ = [
+    "as_name",
+    "decimal_mark",
+    "is_missing",
+    "known_unit",
+    "number",
+    "quantity",
+    "shared_decimal_mark",
+    "split_header",
+]
 
 import math
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 import numpy as np
@@ -86,6 +95,28 @@ def decimal_mark(cells: Iterable[object]) -> str:
     if any("." in text and text.rfind(".") > text.rfind(",") for text in texts):
         return "."
     return "?" if all(_THOUSANDS.fullmatch(text) and not text.startswith("0") for text in texts) else ","
+
+
+def shared_decimal_mark(columns: Iterable[Sequence[object]]) -> str:
+    """Return the mark that the columns without a doubt have in common, ``"?"`` where there is none or they differ.
+
+    >>> shared_decimal_mark([["5,000", "5,143"], ["800,0"], ["Berlin, Mitte"]]), shared_decimal_mark([["5,000"], ["7"]])
+    (',', '?')
+    """
+    marks = {mark for cells in columns for mark in (",", ".") if _has_mark(cells, mark)}
+    return marks.pop() if len(marks) == 1 else "?"
+
+
+def _has_mark(cells: Sequence[object], mark: str) -> bool:
+    """Whether all cells are numbers with this decimal mark, and one of them can be read in no other way."""
+    texts = [cell.strip() for cell in cells if isinstance(cell, str) and not is_missing(cell)]
+    clear = any(mark in text and not _THOUSANDS.fullmatch(text.replace(mark, ",")) for text in texts)
+    if not clear or decimal_mark(texts) != mark:
+        return False
+    try:
+        return all(math.isfinite(number(text, decimal=mark)) for text in texts)
+    except ValueError:
+        return False
 
 
 def split_header(header: str) -> tuple[str, str]:

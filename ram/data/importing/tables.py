@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ram.data.importing.cells import decimal_mark, is_missing, known_unit, number, split_header
+from ram.data.importing.cells import decimal_mark, is_missing, known_unit, number, shared_decimal_mark, split_header
 from ram.errors import ConfigError, DataError, explained, nearest
 
 _SEPARATORS = {"\t": "tab", ";": "semicolon", ",": "comma", "|": "bar", " ": "space"}
@@ -49,7 +49,7 @@ class Table:
     said
         What was recognised, for the user to check.
     decimal
-        ``"."`` or ``","`` where the user said it; empty: each column by itself.
+        ``"."`` or ``","`` where the user said it; empty: each column by itself, in doubt as the others.
     place
         What `lines` count: lines of a text or sheet, rows of an array.
     """
@@ -108,6 +108,8 @@ class Table:
             A cell is no number and does not say that it is missing, or commas could mean two things.
         """
         decimal = self.decimal or decimal_mark(column.cells)
+        if decimal == "?":
+            decimal = shared_decimal_mark([other.cells for other in self.columns])
         if decimal == "?":
             raise DataError(
                 explained(

@@ -48,7 +48,7 @@ def read_excel(path: Path, *, sheet: str = "") -> tuple[list[list[object]], list
             )
         ) from None
     try:
-        chosen = _sheet(path, book.sheetnames, sheet)
+        chosen = _sheet(path, book.worksheets, sheet)
         return (*_rows(book[chosen]), (f"sheet {chosen!r} of {len(book.sheetnames)}",))
     finally:
         book.close()
@@ -79,12 +79,20 @@ def read_parquet(path: Path) -> tuple[tuple[Column, ...], tuple[int, ...], tuple
     return tuple(columns), tuple(range(1, table.num_rows + 1)), ("Parquet",)
 
 
-def _sheet(path: Path, names: list[str], wanted: str) -> str:
+def _sheet(path: Path, sheets: list[Any], wanted: str) -> str:
+    """Return the sheet that was asked for, else the only one with something in it; charts are no sheets."""
+    names = [sheet.title for sheet in sheets]
+    if not wanted:
+        names = [sheet.title for sheet in sheets if _holds_something(sheet)] or names
     if wanted in names or (not wanted and len(names) == 1):
         return wanted or names[0]
     quoted = ", ".join(map(repr, names))
     got, near = (repr(wanted), nearest(wanted, names)) if wanted else ("none", f"Say which: --sheet {names[0]!r}")
     raise ConfigError(explained(where=str(path), what="the sheet", allowed=f"one of {quoted}", got=got, next_step=near))
+
+
+def _holds_something(sheet: Any) -> bool:
+    return any(cell is not None for row in sheet.iter_rows(max_row=_MOST_EMPTY, values_only=True) for cell in row)
 
 
 def _rows(sheet: Any) -> tuple[list[list[object]], list[int]]:
