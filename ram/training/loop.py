@@ -193,10 +193,11 @@ def _loss(
     """
     measured = wanted.isfinite()
     error = torch.where(measured, predicted - wanted.to(predicted.dtype).nan_to_num(), 0.0)
-    values = 0.5 * error**2
     if kind == "huber":
         # Beyond 0.3 standard deviations linear: early large errors do not drown the fine ones.
         values = torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=0.3)
+    else:
+        values = 0.5 * error**2
     if weights is not None:
         values = values * weights.to(values.dtype)[:, None]
     return values.sum() / (measured.sum().clamp(min=1) if known is None else max(1, known))
