@@ -109,6 +109,16 @@ def test_records_under_numbered_names(runs: Path) -> None:
     assert found(runs).inputs[0].reason == "12 arrays of one kind, 2,532 numbers: each a sample or a record"
 
 
+def test_labels_in_a_row_are_no_coordinates(tmp_path: Path) -> None:
+    path = tmp_path / "taps.h5"
+    with h5py.File(path, "w") as file:
+        file["daq/acc"] = np.random.default_rng(3).normal(size=(40, 2, 256))
+        file["labels/freq"] = np.arange(50.0, 90.0)
+        file["labels/freq"].attrs["units"] = "Hz"
+    assert [(one.path, one.unit) for one in found(path).targets] == [("/labels/freq", "Hz")]
+    assert mapping(path)["targets"] == {"freq": "/labels/freq"}
+
+
 def test_a_record_is_cut_along_its_time(tmp_path: Path) -> None:
     path = tmp_path / "record.h5"
     with h5py.File(path, "w") as file:
@@ -124,8 +134,8 @@ def test_a_record_is_cut_along_its_time(tmp_path: Path) -> None:
         "inputs": "/raw",
         "layout": "time distance",
         "sample_rate": "2000 Hz",
-        "window": 100,
-        "stretch": 400,
+        "window": 96,
+        "stretch": 384,
         "axes": {"distance": {"centres": "/distance"}},
     }
     assert finds.rates[0] == (2000.0, "1 / step of /clock")

@@ -229,7 +229,8 @@ def test_different_lengths_are_asked_about(shell: Shell, words: list[str]) -> No
     assert code == 2
     assert (
         "the signals must be of one length, or --lengths must say what to do. Got 200 to 300 cells, half of them "
-        "below 257. Say --lengths pad (zeros to 300, each length kept), --lengths crop (all to 200), or a length" in err
+        "below 257. Say --lengths pad (zeros to 300, each length kept), --lengths crop (all to 200), or a length"
+        " such as --lengths 256" in err
     )
 
 
@@ -246,6 +247,21 @@ def test_lengths_are_padded_cut_or_fixed(shell: Shell, word: str, size: int, len
         np.testing.assert_array_equal(data.x()[row, 0, :kept], signal(row, length=length)[:kept] / np.float32(2**15))
         assert not data.x()[row, 0, kept:].any()
     assert data.lengths[:3].tolist() == (lengths or [size] * 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], ""),
+        (["--lengths", "250"], "time: 250 cells are no multiple of 8, as most nets need; such are 248 and 256"),
+        (["--lengths", "5"], "time: 5 cells are no multiple of 8, as most nets need; such are 8 (another --lengths"),
+    ],
+)
+@pytest.mark.usefixtures("workplace")
+def test_lengths_that_nets_do_not_take_are_told_before_training(shell: Shell, words: list[str], said: str) -> None:
+    code, out, _ = shell(*TAPS, "--targets", "f1=Hz", *words)
+    assert code == 0
+    assert (said in out) if said else ("multiple of" not in out)
 
 
 def test_rates_that_differ_are_refused_and_can_be_brought_to_one(shell: Shell, workplace: Path) -> None:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["FASTEST", "AxisFind", "Contents", "Quantity", "attribute_unit_of", "axes_of", "rates_for", "unit_of"]
+__all__ = [
+    "FASTEST",
+    "AxisFind",
+    "Contents",
+    "Quantity",
+    "attribute_unit_of",
+    "axes_of",
+    "called_answer",
+    "rates_for",
+    "unit_of",
+]
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +27,7 @@ _RATE = re.compile(
 _PLAIN_RATE = re.compile(r"sampl(e|ing) ?(rate|freq|frequency)|d ?t|fs|output data rate")
 _PERIOD = re.compile(r"^(d ?t|delta ?t|dt computer)$|(time|sampl\w*) ?(step|interval|increment|period)|^x ?incr")
 _NO_RATE = re.compile(r"max|min|spatial|pulse|clock|distance|length|bit|saving|raw data")
+_ANSWER = re.compile(r"\b(labels?|targets?)\b")
 _TIME = re.compile(r"\b(times?|clock|stamps?|timestamps?|date|t|seconds)\b")
 FASTEST = 1e6  # Hz; what is called a rate beyond it is mostly that of the converter, before it was decimated
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
@@ -143,6 +154,15 @@ def rates_for(contents: Contents, array: Facts, axes: Sequence[AxisFind]) -> lis
     return ranked if agreed or not by_axis else [*by_axis, *ranked]
 
 
+def called_answer(path: str) -> bool:
+    """Whether a path says that what it holds are targets: also where their values go up in even steps.
+
+    >>> called_answer("/labels/freq"), called_answer("/daq/freq")
+    (True, False)
+    """
+    return _ANSWER.search(words_of(path)) is not None
+
+
 def unit_of(facts: Facts) -> str:
     """Return the unit that an array carries under the names that files use for it."""
     for name, value in facts.get("attributes", {}).items():
@@ -228,6 +248,8 @@ def _scale(contents: Contents, array: Facts, size: int, name: str, taken: set[st
     for node in contents.arrays():
         shape = [length for length in node["shape"] if length != 1]
         if shape != [size] or not node.get("rises") or node["path"] in taken or node is array:
+            continue
+        if called_answer(node["path"]):
             continue
         there, _, called = node["path"].rpartition("/")
         if name and name.lower() not in words_of(called) and plain_name(called) != name:

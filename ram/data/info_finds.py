@@ -20,6 +20,7 @@ from ram.data.info_axes import (
     Quantity,
     attribute_unit_of,
     axes_of,
+    called_answer,
     plain_name,
     quoted,
     rates_for,
@@ -198,7 +199,8 @@ def _targets(contents: Contents, choice: _Choice) -> list[Find]:
     sizes = choice.array["shape"][: max(1, len(choice.array["shape"]) - 1)]
     for path, size, node, values in _rows(contents):
         name = words_of(path.rpartition("/")[2].rpartition(":")[2])
-        counted = path in scales or _NO_TARGET.search(name) or (node.get("rises") and "step" in node)
+        even = node.get("rises") and "step" in node and not called_answer(path)
+        counted = path in scales or _NO_TARGET.search(name) or even
         if size not in sizes or counted or values.get("distinct", 3) < 3 or node is choice.array:
             continue
         found.append(
@@ -350,6 +352,7 @@ def _time_lines(choice: _Choice) -> list[str]:
     if along:
         cells = choice.array["shape"][choice.roles.index(along)]
         length = max(1, cells // _WINDOWS)
+        length -= length % 8 if length > 8 else 0  # nets halve it a few times
         lines.append(f"window = {length}   # cells of one sample: {cells // length} windows in {cells:,}; choose")
         lines.append(f"stretch = {4 * length}   # what is trained on and what is tested on lie in different stretches")
     return lines + _length_lines(choice)

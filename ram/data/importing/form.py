@@ -23,6 +23,7 @@ from ram.data.importing.survey import Survey
 from ram.data.packing import Packing
 from ram.errors import ConfigError, explained
 
+_HALVED = 8  # cells of the input in one of the nets, unless they are told otherwise
 _LENGTHS = ("refuse", "pad", "crop")
 _WHOLE = {"uint8": ("uint8", 0), "bool": ("uint8", 0), "int8": ("int16", 0), "int16": ("int16", 0)}
 _WHOLE |= {"uint16": ("int16", 2**15)}
@@ -87,7 +88,7 @@ def form_of(plan: Plan, known: Survey, pieces: Sequence[Piece]) -> Form:
     axes = _axes(plan, known, (*known.first.shape[1:-1], size), step)
     packing = _packing(known, calibration, resampled=resampled)
     words = [said] * bool(said) + ([f"resampled to {1 / step:.6g} Hz"] if resampled and step else [])
-    words += _starts(known) if step else []
+    words += (_starts(known) if step else []) + _uneven(axes)
     return Form(axes, channels, calibration, packing, padded, step, tuple(words))
 
 
@@ -164,7 +165,7 @@ def _size(plan: Plan, lengths: Sequence[int], step: float | None) -> tuple[int, 
             allowed="of one length, or --lengths must say what to do",
             got=found,
             next_step=f"Say --lengths pad (zeros to {high:,}, each length kept), --lengths crop (all to {low:,}),"
-            f" or a length such as --lengths {middle}",
+            f" or a length such as --lengths {-(-middle // _HALVED) * _HALVED}",
         )
     )
 
@@ -237,6 +238,18 @@ def _starts(known: Survey) -> list[str]:
         return []
     agree = max(starts) - min(starts) <= 0.5 * known.first.step
     return [] if agree else [f"first times differ ({min(starts):.6g} to {max(starts):.6g} s): the axis begins at 0"]
+
+
+def _uneven(axes: Sequence[Axis]) -> list[str]:
+    """Say where most nets, which halve their grid three times, could not take the inputs."""
+    sizes = {axis.name: axis.size for axis in axes if axis.size % _HALVED}
+    how = "another --lengths or --window" if len(axes) == 1 else "cut the inputs, or give the net fewer widths"
+    return [
+        f"{name}: {size:,} cells are no multiple of {_HALVED}, as most nets need; such are"
+        f" {' and '.join(f'{near:,}' for near in (size // _HALVED * _HALVED, -(-size // _HALVED) * _HALVED) if near)}"
+        f" ({how})"
+        for name, size in sizes.items()
+    ]
 
 
 def _packing(known: Survey, calibration: Sequence[float], *, resampled: bool) -> Packing:
