@@ -249,3 +249,25 @@ def test_captums_published_ablation_of_a_layers_cells_is_ours_by_feature() -> No
     net.net.fc1.weight.data[:, 5:] = 0  # feature 1 is then out of the way, and no ReLU bends
     one = explain(net, x, method="ablation-cam", layer="net.relu1")
     np.testing.assert_allclose(one.contributions[0].ravel(), [4, 13, 40, 49], rtol=1e-6)
+
+
+# Source: captum's tests/attr/test_guided_grad_cam.py, test_simple_input_conv and test_simple_multi_input_conv.
+GUIDED = {
+    "relu1": (0.0, [[0, 0, 4, 4], [0, 0, 12, 8], [28, 84, 97.5, 65], [28, 56, 65, 32.5]]),
+    "conv1": (1.0, [[14.5, 29, 38, 19], [29, 58, 76, 38], [65, 130, 148, 74], [32.5, 65, 74, 37]]),
+}
+
+
+@pytest.mark.parametrize("layer", GUIDED)
+def test_captums_published_guided_grad_cam(layer: str) -> None:
+    """It repeats the coarse map's cells, ours goes on straight lines between them: equal where both keep a cell."""
+    plus, published = GUIDED[layer]
+    net, x = one_conv(plus=plus)
+    guided = explain(net, x, method="guided-backprop").contributions
+    coarse = explain(net, x, method="grad-cam", layer=f"net.{layer}").contributions
+    np.testing.assert_allclose((guided * coarse.repeat(2, axis=1).repeat(2, axis=2))[0], published)
+    ours = explain(net, x, method="guided-grad-cam", layer=f"net.{layer}").contributions
+    corners = np.ix_([0], [0, -1], [0, -1])
+    np.testing.assert_allclose(ours[corners], np.asarray([published])[corners])
+    fine = np.array([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])  # two cells at twice the resolution, edges held
+    np.testing.assert_allclose(ours, guided * (fine @ coarse @ fine.T), rtol=1e-6)
