@@ -1,4 +1,4 @@
-"""Keep a run's result beside its experiment, and write the results into README.md and the methods into methods.md.
+"""Keep a run's result beside its experiment, and write the results into README.md, methods and speed into methods.md.
 
 ``python docs/results.py keep runs/wheel experiments/wheel.json`` does the first, ``make numbers`` the second.
 """
@@ -14,6 +14,9 @@ BEGIN = "<!-- numbers: written by `make numbers` from experiments/*.json -->"
 END = "<!-- numbers end -->"
 METHODS_BEGIN = "<!-- methods: written by `make numbers` from ram.METHODS -->"
 METHODS_END = "<!-- methods end -->"
+SPEED_BEGIN = "<!-- speed: written by `make numbers` from benchmarks/results/maps.json -->"
+SPEED_END = "<!-- speed end -->"
+MEASURED = Path(__file__).resolve().parents[1] / "benchmarks" / "results"
 
 
 def result_of(run: Path) -> dict[str, Any]:
@@ -73,18 +76,58 @@ def table_of_methods() -> str:
 
 def table_of_randomisation() -> str:
     """Return what is left of each method's ranking when layers are drawn anew."""
-    file = Path(__file__).resolve().parents[1] / "benchmarks" / "results" / "randomisation.json"
-    found = json.loads(file.read_text(encoding="utf-8"))
-    layers = found["layers"]
+    found = json.loads((MEASURED / "randomisation.json").read_text(encoding="utf-8"))
+    first, second = found["seven"], found["four"]
+    layers = first["layers"]
     head = (
         "What outlives the weights: rank correlation of a map with that of the trained net when its last layers, of "
         f"{layers[-1]}, are drawn anew (`python benchmarks/randomisation.py`, Adebayo et al. 2018, arXiv:1810.03292; "
-        f"R2 of the trained net {found['r2']:.2f}). What multiplies by the input keeps its edges; guided "
-        "backpropagation keeps more than the gradient at every depth.\n\n"
+        f"R2 of the trained net {first['r2']:.2f}). What multiplies by the input keeps its edges.\n\n"
     )
-    head += f"| method | {' | '.join(map(str, layers))} |\n|---|{'---|' * len(layers)}\n"
-    rows = found["rank_correlation"].items()
-    return head + "".join(f"| `{name}` | {' | '.join(f'{v:.2f}' for v in row)} |\n" for name, row in rows) + "\n"
+    middle = (
+        "\nOne net says little about another. On this one guided backpropagation keeps more than the gradient at every "
+        f"depth; on a second, of {second['layers'][-1]} layers (R2 {second['r2']:.2f}), it does not:\n\n"
+    )
+    return head + _ranks(first) + middle + _ranks(second) + "\n"
+
+
+def _ranks(found: dict[str, Any]) -> str:
+    layers, rows = found["layers"], found["rank_correlation"].items()
+    head = f"| method | {' | '.join(map(str, layers))} |\n|---|{'---|' * len(layers)}\n"
+    return head + "".join(f"| `{name}` | {' | '.join(f'{v:.2f}' for v in row)} |\n" for name, row in rows)
+
+
+def table_of_speed() -> str:
+    """Return what maps cost beside the quickest of the other packages, and what memory they take."""
+    found = json.loads((MEASURED / "maps.json").read_text(encoding="utf-8"))
+    cases = list(dict.fromkeys(row["case"] for row in found["times"]))
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for row in found["times"]:
+        rows.setdefault((row["family"], row["net"]), {})[row["case"]] = beside(row["figures"])
+    machine = found["machine"]
+    versions = ", ".join(f"{name} {of}" for name, of in machine["versions"].items())
+    head = (
+        f"\nOne thread, {machine['cores']} cores, {machine['cpu']}; {versions}.\n\n"
+        f"| map | net | {' | '.join(cases)} |\n|---|---|{'---|' * len(cases)}\n"
+    )
+    lines = [f"| {a} | {b} | {' | '.join(of.get(case, '-') for case in cases)} |\n" for (a, b), of in rows.items()]
+    return head + "".join(lines) + table_of_memory(found["memory"])
+
+
+def beside(figures: dict[str, dict[str, float]]) -> str:
+    """Return what ram takes on the same plain net and what the quickest other package takes, in forward passes."""
+    of = {name: one["forwards"] for name, one in figures.items() if not name.startswith(("forward", "ram"))}
+    best = min(of, key=lambda name: of[name], default=None)
+    return f"{figures['ram, any net']['forwards']:.2f}" + (
+        f" ({best.split()[0].rstrip(',')} {of[best]:.2f})" if best else ""
+    )
+
+
+def table_of_memory(found: list[dict[str, Any]]) -> str:
+    """Return how far the memory of a process rises in one call."""
+    where = f"{found[0]['net']} net, {found[0]['case']}"
+    head = f"\nMemory that one call takes, MiB, {where}:\n\n| map | by | MiB |\n|---|---|---|\n"
+    return head + "".join(f"| {one['family']} | {one['contestant']} | {one['mib']:.0f} |\n" for one in found) + "\n"
 
 
 def with_numbers(readme: str, tables: list[str], *, begin: str = BEGIN, end: str = END) -> str:
@@ -109,6 +152,7 @@ def main(words: list[str]) -> None:
         begin=METHODS_BEGIN,
         end=METHODS_END,
     )
+    text = with_numbers(text, [table_of_speed()], begin=SPEED_BEGIN, end=SPEED_END)
     page.write_text(text, encoding="utf-8")
 
 

@@ -102,9 +102,12 @@ def test_numbers_of_a_run_are_kept_and_written(
     assert kept["test"] == json.loads((disc_run / "metrics.json").read_text(encoding="utf-8"))["test"]
     Path("README.md").write_text(f"before\n{numbers.BEGIN}\nold\n{numbers.END}\nafter\n", encoding="utf-8")
     Path("docs").mkdir()
-    Path("docs/methods.md").write_text(f"{numbers.METHODS_BEGIN}\n{numbers.METHODS_END}\n", encoding="utf-8")
+    marks = (numbers.METHODS_BEGIN, numbers.METHODS_END, numbers.SPEED_BEGIN, numbers.SPEED_END)
+    Path("docs/methods.md").write_text("\n".join(marks), encoding="utf-8")
     numbers.main([])
-    assert "| `ram` | exact |" in Path("docs/methods.md").read_text(encoding="utf-8")
+    page = Path("docs/methods.md").read_text(encoding="utf-8")
+    assert "| `ram` | exact |" in page
+    assert "| exact map | plain |" in page
     once = Path("README.md").read_text(encoding="utf-8")
     numbers.main([])
     assert Path("README.md").read_text(encoding="utf-8") == once

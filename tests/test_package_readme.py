@@ -8,6 +8,7 @@ import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -110,14 +111,26 @@ def test_readme_is_one_screen() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 100
 
 
-def test_the_table_of_methods_is_current() -> None:
+@pytest.fixture
+def results() -> ModuleType:
     specification = importlib.util.spec_from_file_location("docs_results", ROOT / "docs/results.py")
     assert specification is not None
     assert specification.loader is not None
-    results = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(results)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(("table", "marks"), [("table_of_methods", "METHODS"), ("table_of_speed", "SPEED")])
+def test_the_tables_of_the_page_of_methods_are_current(results: ModuleType, table: str, marks: str) -> None:
     page = (ROOT / "docs/methods.md").read_text(encoding="utf-8")
-    written = results.with_numbers(
-        page, [results.table_of_methods()], begin=results.METHODS_BEGIN, end=results.METHODS_END
-    )
+    begin, end = getattr(results, f"{marks}_BEGIN"), getattr(results, f"{marks}_END")
+    written = results.with_numbers(page, [getattr(results, table)()], begin=begin, end=end)
     assert written == page, "run make numbers"
+
+
+def test_the_table_of_speed_names_the_quickest_other_package(results: ModuleType) -> None:
+    figures = {"forward": {"milliseconds": 2.0}, "ram, own net": {"forwards": 1.0}, "ram, any net": {"forwards": 1.25}}
+    assert results.beside(figures) == "1.25"
+    others = {"captum LayerGradCam": {"forwards": 2.0}, "torchcam CAM": {"forwards": 1.5}}
+    assert results.beside({**figures, **others}) == "1.25 (torchcam 1.50)"
