@@ -222,6 +222,11 @@ def uneven(workplace: Path) -> Path:
     return workplace
 
 
+@pytest.mark.usefixtures("workplace")
+def test_samples_that_train_nothing_are_counted(shell: Shell) -> None:
+    assert "left out  of training: 1 samples without a target; they stay" in shell(*TAPS, "--targets", "f1=Hz")[1]
+
+
 @pytest.mark.parametrize("words", [[], ["--lengths", "refuse"]])
 @pytest.mark.usefixtures("uneven")
 def test_different_lengths_are_asked_about(shell: Shell, words: list[str]) -> None:

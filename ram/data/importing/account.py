@@ -125,7 +125,7 @@ def _unmeasured(targets: Sequence[Values]) -> list[str]:
     if not targets:
         return []
     none = int(np.all([~np.isfinite(values.values) for values in targets], axis=0).sum())
-    return [f"nothing, but {none:,} samples have no target: they are kept, and train nothing"] * bool(none)
+    return [f"of training: {none:,} samples without a target; they stay in the file"] * bool(none)
 
 
 def _shown(cell: object) -> str:
