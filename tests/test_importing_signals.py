@@ -83,6 +83,27 @@ PICTURES: dict[str, tuple[np.dtype[Any], int]] = {
 }
 
 
+@pytest.mark.parametrize("ending", ["wav", "flac"])
+def test_sounds_cut_short_are_refused(tmp_path: Path, ending: str) -> None:
+    path, noise = tmp_path / f"a.{ending}", np.random.default_rng(1).integers(-32768, 32767, 20_000).astype(np.int16)
+    soundfile.write(path, noise, 8000, subtype="PCM_16")
+    path.write_bytes(path.read_bytes()[:9_000])
+    with pytest.raises(DataError, match=rf"a\.{ending}: a sound must be .* It was cut short or damaged; take it"):
+        seen(path)
+    if ending == "wav":
+        with pytest.raises(DataError, match=r"of 40,000 bytes, as its header says\. Got 8,956 bytes"):
+            look_at(path, PLAIN)
+
+
+@pytest.mark.parametrize("size", [0x7FFFF000, 0xFFFFFFFF])
+def test_a_stream_that_does_not_know_its_end_is_read(tmp_path: Path, size: int) -> None:
+    soundfile.write(tmp_path / "a.wav", np.arange(100, dtype=np.int16), 8000, subtype="PCM_16")
+    content = bytearray((tmp_path / "a.wav").read_bytes())
+    content[4:8] = content[40:44] = struct.pack("<I", size)
+    (tmp_path / "a.wav").write_bytes(content)
+    assert seen(tmp_path / "a.wav")[1].tolist() == [list(range(100))]
+
+
 @pytest.mark.parametrize("ending", ["png", "tif"])
 @pytest.mark.parametrize("kind", PICTURES)
 def test_pictures_keep_their_bits(tmp_path: Path, ending: str, kind: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 __all__ = ["Reading", "look_at", "read_input"]
 
-from collections.abc import Sequence
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from ram.errors import DataError, explained
 _SOUNDS = {b"RIFF": "WAV", b"RIFX": "WAV", b"RF64": "WAV", b"fLaC": "FLAC", b"FORM": "AIFF"}
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*", b"BM")
 _MOST_COLUMNS = 16
+_SHORTER = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
+_STREAMED = 0x7FFFF000  # sizes from here on are written by recorders that do not know the end yet
 
 
 @dataclass(frozen=True)
@@ -125,32 +129,33 @@ def _read_sound(path: Path, kind: str, start: int, stop: int | None) -> NDArray[
         values = file.read(frames, dtype="int16" if whole else "float32", always_2d=True)
     if len(values) != frames:
         raise DataError(
-            explained(
-                where=str(path),
-                what="a sound",
-                allowed=f"of {frames:,} samples from {start:,}, as its header says",
-                got=f"{len(values):,}",
-                next_step="It was cut short; take it from its source again",
-            )
+            _cut_sound(path, f"of {frames:,} samples from {start:,}, as its header says", f"{len(values):,}")
         )
     return np.ascontiguousarray(values.T)
 
 
-def _sound(path: Path) -> Any:
+@contextlib.contextmanager
+def _sound(path: Path) -> Iterator[Any]:
     import soundfile
 
     try:
-        return soundfile.SoundFile(path)
+        with soundfile.SoundFile(path) as file:
+            _check_whole(path, file.extra_info)
+            yield file
     except soundfile.LibsndfileError as error:
-        raise DataError(
-            explained(
-                where=str(path),
-                what="a sound",
-                allowed="a whole WAV or FLAC file",
-                got=f"'{error.error_string}'",
-                next_step="Take it from its source again, or leave its row out of the table",
-            )
-        ) from None
+        raise DataError(_cut_sound(path, "a whole WAV or FLAC file", repr(error.error_string))) from None
+
+
+def _check_whole(path: Path, log: str) -> None:
+    """Raise a DataError where a WAV file is shorter than its header says, which libsndfile takes as it is."""
+    sizes = _SHORTER.search(log)
+    if sizes and int(sizes[2]) < int(sizes[1]) < _STREAMED:
+        raise DataError(_cut_sound(path, f"of {int(sizes[1]):,} bytes, as its header says", f"{int(sizes[2]):,} bytes"))
+
+
+def _cut_sound(path: Path, allowed: str, got: str) -> str:
+    step = "It was cut short or damaged; take it from its source again, or leave its row out of the table"
+    return explained(where=str(path), what="a sound", allowed=allowed, got=got, next_step=step)
 
 
 def _look_at_array(path: Path, reading: Reading) -> Look:
