@@ -137,6 +137,15 @@ def test_in_another_environment_the_last_bits_are_free_and_it_is_said(shell: She
     assert kinds(run) == [("predictions.h5", "predictions")] * 2
 
 
+def test_what_libraries_set_when_they_are_imported_is_no_other_environment(
+    shell: Shell, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KMP_INIT_AT_FORK", "FALSE")  # scikit-learn's imports do
+    assert "equal to the bit" in shell("verify", run, "--deep")[1]
+    monkeypatch.setenv("KMP_BLOCKTIME", "0")
+    assert "the environment differs: environment.KMP_BLOCKTIME" in shell("verify", run, "--deep")[1]
+
+
 def test_verify_deep_in_the_shell(shell: Shell, run: Path) -> None:
     code, out, err = shell("verify", run, "--deep")
     assert (code, err) == (0, "")

@@ -28,6 +28,8 @@ from ram.runs.settings import NOT_GIVEN, Difference, flat
 _DISTRIBUTION = "regression-activation-mapping"
 _ENVIRONMENT = ("code", "versions", "platform", "environment", "threads", "deterministic_algorithms", "determinism")
 _VARIABLES = re.compile(r"(OMP|MKL|OPENBLAS|DNNL|ONEDNN|ATEN|TORCH|CUBLAS|CUDA|NVIDIA|KMP|GOMP)_\w+")
+# What libraries set by themselves when they are imported says which were, not what a number depends on.
+_SET_BY_IMPORTS = {"KMP_INIT_AT_FORK", "KMP_DUPLICATE_LIB_OK"}
 
 
 def provenance(data: Dataset, *, loading: str, seed: int, threads: int) -> dict[str, Any]:
@@ -53,7 +55,11 @@ def environment(*, threads: int) -> dict[str, Any]:
         "code": {"version": ram.__version__, **_commit(), "sources": _sources()},
         "versions": _versions(),
         "platform": _platform(),
-        "environment": {name: os.environ[name] for name in sorted(os.environ) if _VARIABLES.fullmatch(name)},
+        "environment": {
+            name: os.environ[name]
+            for name in sorted(os.environ)
+            if _VARIABLES.fullmatch(name) and name not in _SET_BY_IMPORTS
+        },
         "threads": threads,
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
         "determinism": {
