@@ -53,7 +53,17 @@ class TrainingError(RamError):
 
 
 class RelayedError(RamError):
-    """Another process of the same training has failed, and says itself why."""
+    """Another process of the same training has failed, and says itself why.
+
+    Attributes
+    ----------
+    of
+        The kind of its error: this process ends with the same exit code.
+    """
+
+    def __init__(self, text: str, *, of: type[BaseException] = TrainingError) -> None:
+        super().__init__(text)
+        self.of = of
 
 
 class Stopped(KeyboardInterrupt, SystemExit):

@@ -10,6 +10,7 @@ os.environ.setdefault("MPLBACKEND", "agg")
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -157,19 +158,29 @@ def bare_discs(tmp_path: Path) -> Path:
     return tmp_path / "bare.h5"
 
 
-@pytest.fixture
-def changed_discs(tmp_path: Path) -> Callable[..., Path]:
-    """Write discs.h5, each record changed, and discs.toml, some words replaced; returns the config."""
+@pytest.fixture(scope="session")
+def discs_in() -> Callable[..., Path]:
+    """Write discs.h5, each record changed, and discs.toml, some words replaced, to a folder; returns the config."""
 
     def write(
-        change: Callable[[Record], Record] | None = None, *, words: tuple[str, str] = ("", ""), **spec: Any
+        folder: Path,
+        change: Callable[[Record], Record] | None = None,
+        *,
+        words: tuple[str, str] = ("", ""),
+        **spec: Any,
     ) -> Path:
         records = list(disc_records(count=spec.get("count", COUNT)))
-        write_dataset(tmp_path / "discs.h5", disc_spec(**spec), [change(r) if change else r for r in records])
-        (tmp_path / "discs.toml").write_text(EXPERIMENT.replace(*words), encoding="utf-8")
-        return tmp_path / "discs.toml"
+        write_dataset(folder / "discs.h5", disc_spec(**spec), [change(r) if change else r for r in records])
+        (folder / "discs.toml").write_text(EXPERIMENT.replace(*words), encoding="utf-8")
+        return folder / "discs.toml"
 
     return write
+
+
+@pytest.fixture
+def changed_discs(discs_in: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    """Write discs.h5, each record changed, and discs.toml, some words replaced; returns the config."""
+    return partial(discs_in, tmp_path)
 
 
 def signal_inputs(count: int = 40, cells: int = 256) -> tuple[np.ndarray, np.ndarray]:

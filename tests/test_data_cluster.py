@@ -199,6 +199,7 @@ def ends_its_worker(item: int) -> dict[str, Any]:
     return {"value": float(item)}
 
 
+@pytest.mark.slow
 def test_a_task_that_ends_every_worker_is_named(scheduler: str, workers: Callable[..., Any], tmp_path: Path) -> None:
     workers(4)
     with (
@@ -225,6 +226,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 def test_workers_that_could_compute_something_else_are_refused(scheduler: str, workers: Callable[..., Any]) -> None:
     for before, message in WRONG.values():
         (process,) = workers(1, before=before)
@@ -232,6 +234,9 @@ def test_workers_that_could_compute_something_else_are_refused(scheduler: str, w
             pass
         end(process)
         wait_for(scheduler, 0)
+
+
+def test_workers_of_several_threads_are_refused(scheduler: str, workers: Callable[..., Any]) -> None:
     workers(1, threads=2)
     message = r"a worker must be of one thread\. Got 2 threads of tcp://\S+\. Start workers with 'dask worker"
     with pytest.raises(ConfigError, match=message), cluster.connected(scheduler):

@@ -21,6 +21,7 @@ import io
 import json
 import math
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated
@@ -37,6 +38,8 @@ _WIDTH_OF_A_FILE = 240
 _WIDTH_OF_A_PAGE = 100
 _FAILED = (SolverError, StorageError, TrainingError)
 _WRONG_PATHS = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+_WRONG = (RamError, *_WRONG_PATHS)
+_TELLING_S = 0.5
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of text.")]
 
@@ -108,16 +111,20 @@ def bar(words: str, *, total: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def stoppable(instead: str = "") -> Iterator[None]:
+def stoppable(instead: str = "", *, says: bool = True) -> Iterator[None]:
     """Say in one paragraph how to go on with work that a signal has stopped, and leave with its exit code.
 
-    What is said `instead` holds for a work that is more than one training.
+    What is said `instead` holds for a work that is more than one training; of processes that train together the first
+    one says it.
     """
     try:
         yield
     except Stopped as stop:
         said = f"{str(stop).partition(':')[0]}: {instead}." if instead else str(stop)
-        _console(to_errors=True).print(said, soft_wrap=True)
+        if says:
+            _console(to_errors=True).print(said, soft_wrap=True)
+        else:
+            _let_the_first_speak()
         raise typer.Exit(stop.code) from None
 
 
@@ -139,7 +146,8 @@ def explain_failure(error: Exception) -> int:
     """Print `error` as a paragraph on standard error and return the exit code it stands for."""
     text, code = _said(error)
     if isinstance(error, RelayedError):
-        return code  # who has failed says why
+        _let_the_first_speak()
+        return code
     console = _console(to_errors=True)
     # A check of data says all that it found, each in a line of its own.
     for line in filter(None, (" ".join(line.split()) for line in text.splitlines())):
@@ -149,11 +157,18 @@ def explain_failure(error: Exception) -> int:
 
 def _said(error: Exception) -> tuple[str, int]:
     """Return what is said of an error, and its exit code: 1 the work failed, 2 the request was wrong."""
+    if isinstance(error, RelayedError):
+        return str(error), 2 if issubclass(error.of, _WRONG) and not issubclass(error.of, _FAILED) else 1
     if isinstance(error, RamError):
         return str(error), 1 if isinstance(error, _FAILED) else 2
     if isinstance(error, _WRONG_PATHS):
         return f"{error.filename}: {error.strerror}", 2
     return f"{type(error).__name__}: {error} (--debug shows where)", 1
+
+
+def _let_the_first_speak() -> None:
+    """Wait: torchrun ends all processes as soon as one has left, the one too that is about to say why."""
+    time.sleep(_TELLING_S)
 
 
 def _plain(value: object) -> object:

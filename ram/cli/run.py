@@ -4,10 +4,8 @@ from __future__ import annotations
 
 __all__ = ["add_to"]
 
-import os
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -80,16 +78,17 @@ def train(
     from ram.training.team import launched, places
 
     if processes is not None and not launched(processes):
-        words = ["--data", data, "--output", output, "--init-from", init_from, "--seeds", seeds]
-        words += [word for change in changes or () for word in ("--set", change)]
-        flags = [*(["--resume"] if resume else []), *(["--json"] if as_json else [])]
-        pairs = zip(words[::2], words[1::2], strict=True)
+        from ram.training.launching import run_together
+
+        pairs = [("--data", data), ("--output", output), ("--init-from", init_from), ("--seeds", seeds)]
+        pairs += [("--set", change) for change in changes or ()]
         given = [str(word) for pair in pairs if pair[1] is not None for word in pair]
-        launch(processes, ["train", str(config), *given, *flags])
+        flags = [*(["--resume"] if resume else []), *(["--json"] if as_json else [])]
+        raise typer.Exit(run_together(processes, ["train", str(config), *given, *flags]))
     import ram
 
     chosen, changes = None if seeds is None else seeds_in(seeds), changes or []
-    with stoppable():
+    with stoppable(says=places().rank == 0):
         run = ram.train(
             config,
             data=data,
@@ -106,12 +105,6 @@ def train(
         return
     say_metrics(run)
     say(f"run: {run.path}")
-
-
-def launch(processes: int, words: list[str]) -> NoReturn:
-    """Become torchrun, which starts this command in so many processes on this machine."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", "ram"]
-    os.execv(sys.executable, [sys.executable, *launcher, *words])
 
 
 def predict(

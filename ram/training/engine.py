@@ -79,7 +79,7 @@ class Engine:
         schedules = tuple(Schedule(mover, factor) for mover in movers)
         net, *prepared = fabric.setup(regressor, *movers)
         net.mark_forward_method("standardised_prediction")
-        return cls(fabric, regressor, net, tuple(prepared), movers, schedules, FiniteCheck(), team)
+        return cls(fabric, regressor, net, tuple(prepared), movers, schedules, FiniteCheck(speaks=team.first), team)
 
     @property
     def learning_rate(self) -> float:

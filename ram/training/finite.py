@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ram.errors import TrainingError, explained
+from ram.errors import RamError, RelayedError, TrainingError, explained
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,16 @@ class FiniteCheck:
 
     On a processor before the weights move. A GPU copies the two numbers beside its work, and they are read while it is
     busy with the step after; `settle` waits for them, before anything is kept.
+
+    Parameters
+    ----------
+    speaks
+        Whether this process says what was found: the numbers are those of all processes that train together.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, speaks: bool = True) -> None:
         self._asked: _Asked | None = None
+        self._error: type[RamError] = TrainingError if speaks else RelayedError
 
     def look(self, loss: Tensor, norm: Tensor, *, where: Callable[[], str]) -> None:
         """Take the numbers of one step; `where` says for an error which one it is.
@@ -50,7 +56,7 @@ class FiniteCheck:
         arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
         arrived.record()
         before, self._asked = self._asked, _Asked(copied, arrived, where)
-        _require_finite(before)
+        self._require_finite(before)
 
     def settle(self) -> None:
         """Look at what has not been looked at.
@@ -61,23 +67,22 @@ class FiniteCheck:
             The numbers of the last step are not finite.
         """
         asked, self._asked = self._asked, None
-        _require_finite(asked)
+        self._require_finite(asked)
 
-
-def _require_finite(asked: _Asked | None) -> None:
-    if asked is None:
-        return
-    if asked.arrived is not None:
-        asked.arrived.synchronize()
-    loss, norm = asked.values.tolist()
-    if math.isfinite(loss) and math.isfinite(norm):
-        return
-    raise TrainingError(
-        explained(
-            where=asked.where(),
-            what="loss and gradient",
-            allowed="finite",
-            got=f"loss {loss:g}, gradient norm {norm:g}",
-            next_step="Lower training.learning_rate, or look at these samples with 'ram data info'",
+    def _require_finite(self, asked: _Asked | None) -> None:
+        if asked is None:
+            return
+        if asked.arrived is not None:
+            asked.arrived.synchronize()
+        loss, norm = asked.values.tolist()
+        if math.isfinite(loss) and math.isfinite(norm):
+            return
+        raise self._error(
+            explained(
+                where=asked.where(),
+                what="loss and gradient",
+                allowed="finite",
+                got=f"loss {loss:g}, gradient norm {norm:g}",
+                next_step="Lower training.learning_rate, or look at these samples with 'ram data info'",
+            )
         )
-    )

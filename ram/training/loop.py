@@ -82,6 +82,7 @@ def fit(regressor: Regressor, train: Batches, validation: Batches, *, fit: Fit) 
     while not course.over(config):
         pause = partial(_pause, engine, course, fit)
         _train_epoch(engine, train, fit, course)
+        engine.team.share_buffers(regressor)
         # Processes that have batches of different numbers cannot agree after each of them.
         errors, criterion = _validate(regressor, validation, pause if engine.team.count == 1 else None, engine.team)
         done = course.close(

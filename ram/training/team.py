@@ -8,9 +8,10 @@ from __future__ import annotations
 
 __all__ = ["Places", "Team", "alone", "launched", "places", "shares"]
 
+import contextlib
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -21,9 +22,9 @@ import torch.distributed
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
-from torch import Tensor
+from torch import Tensor, nn
 
-from ram.errors import ConfigError, RamError, RelayedError, explained
+from ram.errors import ConfigError, RamError, RelayedError, TrainingError, explained
 from ram.runs.config import TrainingConfig
 
 Value = TypeVar("Value")
@@ -186,6 +187,12 @@ class Team:
         torch.distributed.all_gather(gathered, padded)
         return torch.cat([part[:size] for part, size in zip(gathered, sizes, strict=True)])
 
+    def share_buffers(self, net: nn.Module) -> None:
+        """Give all processes the first one's buffers: batch norms have counted each process's own samples."""
+        if self.count > 1:
+            for buffer in net.buffers():
+                torch.distributed.broadcast(buffer, src=0)
+
     def any(self, asked: bool) -> bool:  # noqa: FBT001 - the one thing it is about
         """Return whether any process says so; all are told the same."""
         if self.count == 1:
@@ -198,6 +205,26 @@ class Team:
         """Wait until all processes are here."""
         if self.count > 1:
             torch.distributed.barrier(group=self.control)
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Say it plainly where another process is gone, in place of what the link to it says.
+
+        Raises
+        ------
+        TrainingError
+            The link is broken.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if self.count == 1 or not (isinstance(error, torch.distributed.DistError) or "gloo" in str(error)):
+                raise
+            got, step = "the link to one of them broken", "What it said itself says why; go on with --resume"
+            allowed = f"all {self.count} there to the end"
+            raise TrainingError(
+                explained(where="training", what="processes", allowed=allowed, got=got, next_step=step)
+            ) from error
 
     def told(self, make: Callable[[], Value]) -> Value:
         """Return what the first process makes; the others are told, of its error too.
@@ -213,15 +240,16 @@ class Team:
             message: list[Any] = [None]
             torch.distributed.broadcast_object_list(message, group=self.control)
             kind, value = message[0]
-            if kind == "error":
-                raise RelayedError(value)
+            if isinstance(kind, type):
+                raise RelayedError(value, of=kind)
             made: Value = value
             return made
         try:
             made = make()
         except BaseException as error:
             told = str(error) if isinstance(error, RamError) else f"{type(error).__name__}: {error}"
-            torch.distributed.broadcast_object_list([("error", told)], group=self.control)
+            kind = type(error) if isinstance(error, (RamError, OSError)) else Exception
+            torch.distributed.broadcast_object_list([(kind, told)], group=self.control)
             raise
         torch.distributed.broadcast_object_list([("value", made)], group=self.control)
         return made
@@ -275,8 +303,11 @@ def _check_fits(config: TrainingConfig, here: Places) -> None:
             explained(where=where, what="training.device", allowed="cpu or cuda", got="mps", next_step=step)
         )
     there = torch.cuda.device_count()
-    if config.device == "cuda" and there < here.on_this_machine:
+    wanted = config.device == "cuda" or (config.device == "auto" and there > 0)
+    if wanted and there < here.on_this_machine:
         got, step = f"{there} for {here.on_this_machine} processes", "Start one process for each GPU"
+        if here.by == "SLURM":  # --gpus-per-task hides a task's GPU from the other tasks
+            step += " and let each task see all of its machine: --gpus-per-node, not --gpus-per-task"
         raise ConfigError(explained(where=where, what="GPUs", allowed="one a process", got=got, next_step=step))
     if here.count % here.on_this_machine:
         got = f"{here.count}, {here.on_this_machine} on this one"

@@ -115,6 +115,7 @@ def train(
     experiment = experiment if net is None else describing(net, experiment)
     with stopping() as stop, repeatable(experiment.training.threads), ExitStack() as held:
         team = Team.start(experiment.training)
+        held.enter_context(team.together())
 
         def early() -> Path | None:
             """Take the folder at once where it is known: the data check may take minutes."""
