@@ -49,7 +49,7 @@ def at_run_time(node: ast.AST) -> Iterator[ast.AST]:
 
 
 # A library and the part of it that is a distribution of its own.
-COMES_WITH = {"pydantic-core": "pydantic", "markupsafe": "jinja2", "sqlalchemy": "optuna"}
+COMES_WITH = {"pydantic-core": "pydantic", "markupsafe": "jinja2"}
 # Extras that code imports where it is asked for what they do.
 OPTIONAL = ("netcdf", "tables", "export", "sweep", "cluster", "trackers")
 
@@ -59,7 +59,7 @@ def test_requirements_are_what_the_code_imports() -> None:
     imported = {plain(providers[module][0]) for module in imported_modules()}
     required = {plain(requirement) for requirement in project()["dependencies"]}  # type: ignore[attr-defined]
     extras = {plain(requirement) for name in OPTIONAL for requirement in project()["optional-dependencies"][name]}  # type: ignore[index]
-    by_others = {"onnxscript", "dask", "tensorboard"}  # torch and distributed import them
+    by_others = {"onnxscript", "dask", "tensorboard", "alembic"}  # torch, distributed and MLflow import them
     assert {COMES_WITH.get(name, name) for name in imported} | by_others == required | extras
 
 
