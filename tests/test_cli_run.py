@@ -254,11 +254,11 @@ def test_methods_are_listed_by_how_far_they_may_be_trusted(shell: Shell) -> None
 def test_processes_take_every_option_along(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[tuple[int, list[str]]] = []
 
-    def launch(processes: int, words: list[str]) -> None:
+    def run_together(processes: int, words: list[str]) -> int:
         started.append((processes, words))
-        raise SystemExit(0)
+        return 75
 
-    monkeypatch.setattr("ram.cli.run.launch", launch)
+    monkeypatch.setattr("ram.training.launching.run_together", run_together)
     words = [
         "train",
         "e.toml",
@@ -275,5 +275,5 @@ def test_processes_take_every_option_along(shell: Shell, monkeypatch: pytest.Mon
         "--set",
         "seed=3",
     ]
-    assert shell(*words, "--resume", "--json", "--processes", "2")[0] == 0
+    assert shell(*words, "--resume", "--json", "--processes", "2")[0] == 75
     assert started == [(2, [*words, "--resume", "--json"])]

@@ -68,10 +68,9 @@ def test_readme_map_adds_up(capsys: pytest.CaptureFixture[str]) -> None:
 def test_commands_of_the_pages_are_understood(shell: Shell, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every option that a page shows exists; the work behind it has its own tests."""
     import ram
-    from ram.cli import run
     from ram.data import importing, info, making
     from ram.runs import config, manifest, opening, settings
-    from ram.training import learning_curve
+    from ram.training import launching, learning_curve
 
     reached = []
 
@@ -80,7 +79,7 @@ def test_commands_of_the_pages_are_understood(shell: Shell, line: str, monkeypat
         raise SystemExit(0)
 
     places = [(ram, "train"), (ram, "open_run"), (ram, "open_dataset"), (making, "make"), (info, "describe")]
-    places += [(learning_curve, "learning_curve"), (run, "launch")]
+    places += [(learning_curve, "learning_curve"), (launching, "run_together")]
     places += [(manifest, "verify_files"), (settings, "schema"), (config, "load_experiment")]
     for home, name in (*places, (importing, "prepared"), (importing, "load_plan"), (opening, "open_data")):
         monkeypatch.setattr(home, name, stop)

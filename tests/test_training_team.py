@@ -254,22 +254,6 @@ def test_another_number_of_processes_and_work_for_one_are_refused(monkeypatch: p
         team.alone("a sweep")
 
 
-def test_every_option_reaches_the_processes(
-    shell: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun: list[tuple[int, list[str]]] = []
-
-    def run_together(processes: int, words: list[str]) -> int:
-        begun.append((processes, words))
-        return 75
-
-    monkeypatch.setattr(launching, "run_together", run_together)
-    options = ["--data", "d.h5", "--output", "o", "--init-from", "r", "--seeds", "2", "--set", "a=1", "--set", "b=2"]
-    code, _, _ = shell("train", "e.toml", "--processes", 3, *options, "--resume", "--json")
-    assert code == 75
-    assert begun == [(3, ["train", "e.toml", *options, "--resume", "--json"])]
-
-
 @pytest.mark.parametrize(
     ("codes", "wanted"), [([75, -signal.SIGTERM], 75), ([-signal.SIGTERM, 75], 75), ([2, -signal.SIGTERM], 2), ([1], 1)]
 )
