@@ -68,6 +68,17 @@ def write(path: Path, kind: str, acc: np.ndarray, freq: np.ndarray) -> Path:
     return path
 
 
+def test_stored_numbers_mean_what_their_attributes_say(tmp_path: Path, imported: Callable[..., Dataset]) -> None:
+    stored = np.random.default_rng(2).integers(-999, 999, (COUNT, CHANNELS, TIME)).astype(np.int16)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["acc"], file["freq"] = stored, np.where(np.arange(COUNT) == 4, -9999.0, FREQ)
+        file["acc"].attrs.update({"scale_factor": 0.01, "add_offset": np.array([5.0])})
+        file["freq"].attrs["_FillValue"] = -9999.0
+    data = imported(tmp_path / "a.h5")
+    np.testing.assert_allclose(data.x(), stored * 0.01 + 5.0, rtol=1e-6)
+    np.testing.assert_array_equal(data.target_array()[:, 0], np.where(np.arange(COUNT) == 4, np.nan, FREQ))
+
+
 KINDS = ["npz", "npz compressed", "mat5", "mat5 struct", "mat73", "hdf5"]
 
 

@@ -69,6 +69,28 @@ class Array:
 
 
 @dataclass(frozen=True)
+class _Decoded:
+    """A data set whose attributes say, as those of netCDF do, what its stored numbers mean; NaN where missing."""
+
+    stored: Any = field(repr=False)
+    scale: float
+    offset: float
+    missing: tuple[float, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.stored.shape)
+
+    @property
+    def dtype(self) -> np.dtype[np.float64]:
+        return np.dtype(np.float64)
+
+    def __getitem__(self, cuts: Any) -> NDArray[np.float64]:
+        values = np.asarray(self.stored[cuts], dtype=np.float64)
+        return np.where(np.isin(values, self.missing), np.nan, values * self.scale + self.offset)
+
+
+@dataclass(frozen=True)
 class Cells:
     """Arrays of different shapes in a row: a MATLAB cell array of signals."""
 
@@ -334,7 +356,17 @@ def _keep_hdf5(
             if data.dtype[part].kind in _REAL + "S":
                 _keep(arrays, texts, f"{name}/{part}", data.fields(part)[()], "")
     elif data.dtype.kind in _REAL + "c":
-        arrays[name] = Array(data, unit, reverse=matlab)
+        arrays[name] = Array(_decoded(data), unit, reverse=matlab)
+
+
+def _decoded(data: Any) -> Any:
+    """Return a data set as it is, or as ``scale_factor``, ``add_offset`` and ``_FillValue`` say."""
+    if data.dtype.kind not in "fiu":
+        return data
+    said = {name.removeprefix("@"): value for name, value in _numbers_in_attributes(data, "").items()}
+    missing = tuple(said[name] for name in ("_FillValue", "missing_value") if np.isfinite(said.get(name, np.nan)))
+    scale, offset = said.get("scale_factor", 1.0), said.get("add_offset", 0.0)
+    return _Decoded(data, scale, offset, missing) if missing or (scale, offset) != (1.0, 0.0) else data
 
 
 def _numbers_in_attributes(holder: Any, path: str) -> dict[str, float]:
