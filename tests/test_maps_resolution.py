@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from ram.axes import Axis
+from ram.axes import Axis, overlap
 from ram.errors import ConfigError, ModelError
 from ram.maps.explain import explain, explain_regressor
 from ram.maps.regression_map import RegressionMap, load_maps, save_maps
@@ -97,6 +99,43 @@ def test_a_correction_of_nothing_where_nothing_is_missing() -> None:
     maps, correction = keeping_totals(np.zeros((1, 8)), [fine], np.array([[1.0, 2.0, 0.0, -1.0]]), [coarse])
     np.testing.assert_allclose(maps[0], [0.5, 0.5, 1, 1, 0, 0, -0.5, -0.5])
     np.testing.assert_allclose(correction, 1)
+
+
+def uneven(edges: list[float]) -> Axis:
+    known = np.asarray(edges)
+    return Axis("x", "mm", 0.5 * (known[1:] + known[:-1]) + 1e-3 * np.arange(known.size - 1), known)
+
+
+def test_the_correction_is_that_of_whole_matrices() -> None:
+    """Cells that lie across two, cells without extent at the ends, two axes of their own: the formula, written out."""
+    fine = [uneven([0, 0, 1, 2.5, 3, 4.25, 6, 7, 8, 8]), uneven([0, 1, 2, 3, 5, 6])]
+    cells = [uneven([0, 2, 4, 7.5, 8]), uneven([0, 2.75, 6])]
+    random = np.random.default_rng(4)
+    values, coarse = random.normal(size=(2, 3, 9, 5)), random.normal(size=(2, 3, 4, 2))
+    found, share = keeping_totals(values, fine, coarse, cells)
+    even = values * np.multiply.outer(np.diff(fine[0].edges) / 8, np.diff(fine[1].edges) / 6)
+    a, b = (overlap(one, cell) for one, cell in zip(fine, cells, strict=True))
+    c, d = (overlap(cell, one) for one, cell in zip(fine, cells, strict=True))
+    rest = np.linalg.inv(a @ c) @ (coarse - a @ even @ b.T) @ np.linalg.inv(b @ d).T
+    np.testing.assert_allclose(found, even + c @ rest @ d.T, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(a @ found @ b.T, coarse, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(share, np.abs(c @ rest @ d.T).sum(axis=(2, 3)) / np.abs(found).sum(axis=(2, 3)))
+
+
+def test_a_long_signal_takes_no_more_than_its_cells() -> None:
+    """Whole matrices of 8192 by 2048 cells would be 134 MB each."""
+    fine = Axis.uniform("time", "s", size=8192, step=1.0)
+    cells = Axis.uniform("time", "s", size=2048, step=4.0, start=1.5)
+    values, coarse = np.ones((1, 8192)), np.full((1, 2048), 2.0)
+    keeping_totals(values, [fine], coarse, [cells])  # what is imported at first use
+    tracemalloc.start()
+    try:
+        found, _ = keeping_totals(values, [fine], coarse, [cells])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_allclose(found, 0.5)
+    assert peak < 10e6
 
 
 def test_symmetries_are_kept() -> None:
