@@ -20,6 +20,7 @@ from types import ModuleType
 
 from ram.errors import ConfigError, explained
 from ram.storage.atomic import naming_disk_trouble, write_all
+from ram.storage.processes import boot, started
 
 fcntl: ModuleType | None
 try:
@@ -114,8 +115,8 @@ def _owner(handle: int) -> Owner:
 def _this_process() -> Owner:
     return {
         "pid": str(os.getpid()),
-        "started": _started(os.getpid()),
-        "boot": _boot(),
+        "started": started(os.getpid()),
+        "boot": boot(),
         "host": platform.node(),
         "slurm_job": os.environ.get("SLURM_JOB_ID", ""),
     }
@@ -124,43 +125,11 @@ def _this_process() -> Owner:
 def _may_be_at_work(owner: Owner, me: Owner) -> bool:
     """Whether the process that a lock names is alive, or cannot be seen from here."""
     if owner["boot"] == me["boot"]:
-        return _started(int(owner["pid"])) == owner["started"] != ""
+        return started(int(owner["pid"])) == owner["started"] != ""
     if owner["host"] == me["host"]:
         return False  # started anew since
     # A requeued job runs once: its earlier process is gone, on whichever machine it was.
     return not owner["slurm_job"] or owner["slurm_job"] != me["slurm_job"]
-
-
-def _boot() -> str:
-    """Return what names this boot of the machine; empty where the system has no such name."""
-    with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return ""
-
-
-def _started(pid: int) -> str:
-    """Return when a process was started, which tells it from a later one of the same number; empty where it is gone.
-
-    Source: proc(5), /proc/pid/stat: field 3 is the state (Z: dead, not yet collected), field 22 the time.
-    """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return "" if Path("/proc/self/stat").exists() else _alive_elsewhere(pid)
-    return "" if fields[0] in "ZX" else fields[19]
-
-
-def _alive_elsewhere(pid: int) -> str:
-    """Return a word for a process that is alive, on systems without /proc."""
-    if os.name == "nt":
-        return "running"  # asking with signal 0 would end it
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return ""
-    except PermissionError:
-        pass
-    return "running"
 
 
 def _refusal(path: Path, owner: Owner, me: Owner) -> str:
