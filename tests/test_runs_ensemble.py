@@ -27,7 +27,7 @@ def ensemble(many_ensemble) -> Ensemble:
 
 
 @pytest.fixture
-def test_part(ensemble):
+def held_out(ensemble):
     return ensemble.data().subset("test")
 
 
@@ -140,9 +140,9 @@ def test_members_are_ordinary_runs(ensemble, many_run):
     assert {name for name in alone if alone[name] != first[name]} <= {"config.toml"}  # the data's place from there
 
 
-def test_the_ensemble_predicts_the_mean(ensemble, test_part):
-    values = np.stack([run.predict(test_part).values for run in ensemble.members])
-    predicted = ensemble.predict(test_part)
+def test_the_ensemble_predicts_the_mean(ensemble, held_out):
+    values = np.stack([run.predict(held_out).values for run in ensemble.members])
+    predicted = ensemble.predict(held_out)
     np.testing.assert_allclose(predicted.values, values.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(predicted.spread, values.std(axis=0, ddof=1), rtol=1e-9)
     stored = ensemble.predictions("test")
@@ -160,10 +160,10 @@ def test_its_intervals_are_calibrated_on_its_own_errors(ensemble):
 
 
 @pytest.mark.parametrize("words", [{}, {"reference": "baseline"}, {"method": "integrated-gradients"}])
-def test_maps_add_up_to_the_mean_prediction(ensemble, test_part, words):
-    maps = ensemble.explain(test_part[:3], target="umbrella", **words)
+def test_maps_add_up_to_the_mean_prediction(ensemble, held_out, words):
+    maps = ensemble.explain(held_out[:3], target="umbrella", **words)
     assert isinstance(maps, EnsembleMap)
-    np.testing.assert_allclose(maps.prediction, ensemble.predict(test_part[:3]).values[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(maps.prediction, ensemble.predict(held_out[:3]).values[:, 0], rtol=1e-6)
     size = np.abs(maps.contributions).sum(axis=(1, 2))
     limit = 1e-5 * np.maximum(size, ensemble.spec.targets[0].scale)
     if not words.get("method"):
@@ -171,9 +171,9 @@ def test_maps_add_up_to_the_mean_prediction(ensemble, test_part, words):
     np.testing.assert_allclose(maps.residual, np.mean([one.residual for one in maps.members], axis=0), atol=1e-9)
 
 
-def test_stored_maps_are_those_of_explain(ensemble, test_part):
+def test_stored_maps_are_those_of_explain(ensemble, held_out):
     stored = ensemble.maps()["umbrella"]
-    again = ensemble.explain(test_part[np.isin(test_part.ids, stored.ids)], target="umbrella")
+    again = ensemble.explain(held_out[np.isin(held_out.ids, stored.ids)], target="umbrella")
     np.testing.assert_allclose(stored.contributions, again.contributions, atol=1e-5)
     np.testing.assert_allclose(stored.deviation, again.deviation, atol=1e-5)
 

@@ -46,6 +46,7 @@ def scatter_rows(comparison: Comparison) -> Figure:
     targets = list(comparison.metrics["test"])[:_TARGETS]
     runs = list(zip(comparison.names, comparison.runs, strict=True))[:_COLUMNS]
     figure = new_figure(2.7 * len(runs) + 0.6, 2.7 * len(targets) + 0.6)
+    figure.set_layout_engine("constrained", hspace=0.08)  # a row's label is not the next one's title
     grid = figure.subplots(len(targets), len(runs), squeeze=False)
     for row, target in zip(grid, targets, strict=True):
         unit = next(iter(comparison.metrics["test"][target].values()))["unit"]
