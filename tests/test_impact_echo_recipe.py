@@ -53,8 +53,9 @@ def source(tmp_path: Path) -> Path:
     """Files of every layout that the published ones have, the same echo in each."""
     folder = tmp_path / "raw"
     for x, y in ((10, 2), (2, 2), (6, 10), (1, 9), (12, 12), (4, 16)):
-        one = text_of(tap(1.6e-6, 3127, at_s=7.9e-4), 1.6e-6, header=HEADER)
-        other = text_of(tap(1e-6, 5008, at_s=5.2e-4, sign=1), 1e-6, mark=",")
+        # Arrivals between samples, and apart by less than one of the common clock.
+        one = text_of(tap(1.6e-6, 3127, at_s=7.9e-4 + x * 1.3e-7), 1.6e-6, header=HEADER)
+        other = text_of(tap(1e-6, 5008, at_s=5.2e-4 + y * 1.7e-7, sign=1), 1e-6, mark=",")
         put(folder / "3542_12-8cm" / f"x{x:02d}y{y:02d}--00000.txt", one)
         put(folder / "3900_06cm" / f"x{x:02d}y{y:02d}.txt", other)
     put(folder / "3890_12cm" / "crack12_LL01.txt", text_of(tap(5e-7, 6001, at_s=5e-5), None))
@@ -115,6 +116,9 @@ def test_one_clock_one_polarity_one_size_for_every_layout(recipe, source, tmp_pa
     assert set(np.argmin(x, axis=1)) == {50}  # the Rayleigh wave at 0, negative, whatever the layout and the rate
     expected = x[0]
     assert np.abs(x - expected)[:, 60:1400].max() < 0.06 * np.abs(expected).max()
+    assert np.abs(x[:, :20]).max() < 0.01 * np.abs(expected).max()  # what the sensor shows at rest is taken off
+    near_the_wave = slice(45, 56)  # 2 us of delay would change its flank by a fifth
+    assert np.abs(x - expected)[:, near_the_wave].max() < 0.1 * np.abs(expected).max()
     assert set(far.target_array(["depth"])[:, 0]) == {12.0, 25.0}
     assert set(far.split_array("default")) == {"test"}
     out = capsys.readouterr().out

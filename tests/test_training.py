@@ -12,6 +12,7 @@ import torch
 from ram.data.dataset import open_dataset
 from ram.errors import ConfigError, DataError, ModelError, TrainingError
 from ram.runs.config import load_experiment
+from ram.runs.repeatable import repeatable
 from ram.runs.run import open_run
 from ram.training import loop
 from ram.training.prepare import prepare
@@ -225,3 +226,15 @@ def test_threads_and_determinism_are_as_before_afterwards(disc_folder, tmp_path)
             disc_folder / "discs.toml", output=tmp_path / "run", overrides=["data.targets=['no']", "training.threads=2"]
         )
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
+
+
+def test_what_makes_runs_repeat_is_put_back() -> None:
+    def settings() -> tuple[int, bool, bool]:
+        filled: bool = torch.utils.deterministic.fill_uninitialized_memory
+        return torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), filled
+
+    before = settings()
+    with pytest.raises(KeyboardInterrupt), repeatable(before[0] + 1):
+        assert settings() == (before[0] + 1, True, False)
+        raise KeyboardInterrupt
+    assert settings() == before
