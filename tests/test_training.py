@@ -145,10 +145,10 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_names_samples(disc_folder, 
     seen = []
     real = loop._loss
 
-    def poisoned(predicted, wanted, *, weights, kind, known):
+    def poisoned(predicted, wanted, *, weights, kind, known, complete):
         seen.append(len(seen))
         factor = float("nan") if len(seen) == 5 else 1.0
-        return factor * real(predicted, wanted, weights=weights, kind=kind, known=known)
+        return factor * real(predicted, wanted, weights=weights, kind=kind, known=known, complete=complete)
 
     monkeypatch.setattr(loop, "_loss", poisoned)
     with pytest.raises(
@@ -238,3 +238,20 @@ def test_what_makes_runs_repeat_is_put_back() -> None:
         assert settings() == (before[0] + 1, True, False)
         raise KeyboardInterrupt
     assert settings() == before
+
+
+@pytest.mark.parametrize("kind", ["squared", "huber"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_where_all_targets_are_there_nothing_changes_but_the_time(kind, weighted):
+    draw = torch.Generator().manual_seed(5)
+    wanted = torch.randn(7, 3, generator=draw, dtype=torch.float64)
+    weights = torch.rand(7, generator=draw, dtype=torch.float64) if weighted else None
+    outcomes = []
+    for complete in (False, True):
+        predicted = torch.randn(7, 3, generator=torch.Generator().manual_seed(6)).requires_grad_()
+        loss = loop._loss(predicted, wanted, kind=kind, weights=weights, complete=complete)
+        loss.backward()
+        assert predicted.grad is not None
+        outcomes.append((loss.detach(), predicted.grad))
+    assert torch.equal(outcomes[0][0], outcomes[1][0])
+    assert torch.equal(outcomes[0][1], outcomes[1][1])

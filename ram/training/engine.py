@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from ram.models.regressor import Regressor
 from ram.runs.config import TrainingConfig
@@ -50,6 +50,8 @@ class Engine:
         As the net, wrapped.
     movers
         The same optimizers by themselves.
+    weights
+        All that they move: to look for them at every step takes as long as a small layer.
     schedules
         One for each optimizer.
     finite
@@ -63,6 +65,7 @@ class Engine:
     net: Any
     optimizers: tuple[Any, ...]
     movers: tuple[torch.optim.Optimizer, ...]
+    weights: tuple[nn.Parameter, ...]
     schedules: tuple[Schedule, ...]
     finite: FiniteCheck
     team: Team
@@ -79,7 +82,8 @@ class Engine:
         schedules = tuple(Schedule(mover, factor) for mover in movers)
         net, *prepared = fabric.setup(regressor, *movers)
         net.mark_forward_method("standardised_prediction")
-        return cls(fabric, regressor, net, tuple(prepared), movers, schedules, FiniteCheck(speaks=team.first), team)
+        weights, finite = tuple(net.parameters()), FiniteCheck(speaks=team.first)
+        return cls(fabric, regressor, net, tuple(prepared), movers, weights, schedules, finite, team)
 
     @property
     def learning_rate(self) -> float:
@@ -107,7 +111,7 @@ class Engine:
         # Gradients are averaged over the processes; what is wanted is their sum.
         self.fabric.backward(loss if self.team.count == 1 else loss * self.team.count)
         whole = self.team.sum(loss.detach())
-        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.weights, clip)
         self.finite.look(whole, norm, where=where)
         for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
             optimizer.step()

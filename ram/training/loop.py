@@ -126,16 +126,16 @@ def _train_epoch(engine: Engine, train: Batches, fit: Fit, course: Course) -> No
     order = train.order(seed=fit.seed, epoch=course.epoch)[course.step * config.batch_size :]
     mine, batches = shares(order, batch_size=config.batch_size, team=engine.team)
     choice = _augmentation(fit, course.epoch)
-    measured = _measured(engine, train)
+    measured, complete = _measured(engine, train)
+    predict, standardise = net.standardised_prediction, net.standardised_targets
     share = len(engine.team.share(order[: config.batch_size]))
     for whole, batch in zip(batches, train.iterate(mine, batch_size=max(1, share)), strict=True):
         x = augment(batch.x, fit.group, choice[batch.positions]) if fit.group else batch.x
         x, targets, parameters = engine.fabric.to_device((x, batch.targets, batch.parameters))
-        predicted = net.standardised_prediction(x, parameters)
+        predicted, wanted = predict(x, parameters), standardise(targets)
         weights = None if batch.weights is None else engine.fabric.to_device(batch.weights)
-        wanted = net.standardised_targets(targets)
         known = None if measured is None else int(measured[whole].sum())
-        loss = _loss(predicted, wanted, kind=config.loss, weights=weights, known=known)
+        loss = _loss(predicted, wanted, kind=config.loss, weights=weights, known=known, complete=complete)
         if not engine.team.share(whole).size:
             loss = 0.0 * loss
         where = partial(_where, whole, train, course.epoch, course.step + 1)
@@ -145,12 +145,14 @@ def _train_epoch(engine: Engine, train: Batches, fit: Fit, course: Course) -> No
     engine.finite.settle()
 
 
-def _measured(engine: Engine, train: Batches) -> np.ndarray | None:
-    """Return how many targets of each sample were measured, shape (sample,); None where no process needs to know."""
-    if engine.team.count == 1:
-        return None
-    targets = engine.regressor.standardised_targets(train.targets.to(engine.fabric.device))
-    return np.asarray(targets.isfinite().sum(dim=1).cpu())
+def _measured(engine: Engine, train: Batches) -> tuple[np.ndarray | None, bool]:
+    """Return how many targets of each sample were measured, shape (sample,), and whether all were.
+
+    None for the former where no process needs to know.
+    """
+    targets = engine.regressor.standardised_targets(train.targets.to(engine.fabric.device)).isfinite()
+    complete = bool(targets.all())
+    return None if engine.team.count == 1 else np.asarray(targets.sum(dim=1).cpu()), complete
 
 
 def _where(batch: np.ndarray, train: Batches, epoch: int, step: int) -> str:
@@ -187,13 +189,19 @@ def _loss(
     kind: str,
     weights: Float[Tensor, " batch"] | None = None,
     known: int | None = None,
+    complete: bool = False,
 ) -> Tensor:
     """Mean over the targets that were measured; weights have a mean of 1 over the training part.
 
-    Of a share of a batch: its share of the mean over the `known` targets of the whole batch.
+    Of a share of a batch: its share of the mean over the `known` targets of the whole batch. Where all targets are
+    `complete`, none is asked whether it is; the numbers are the same.
     """
-    measured = wanted.isfinite()
-    error = torch.where(measured, predicted - wanted.to(predicted.dtype).nan_to_num(), 0.0)
+    error = predicted - wanted.to(predicted.dtype)
+    if complete:
+        count: Tensor | int = error.numel()
+    else:
+        measured = wanted.isfinite()
+        error, count = torch.where(measured, error, 0.0), measured.sum().clamp(min=1)
     if kind == "huber":
         # Beyond 0.3 standard deviations linear: early large errors do not drown the fine ones.
         values = torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=0.3)
@@ -201,7 +209,7 @@ def _loss(
         values = 0.5 * error**2
     if weights is not None:
         values = values * weights.to(values.dtype)[:, None]
-    return values.sum() / (measured.sum().clamp(min=1) if known is None else max(1, known))
+    return values.sum() / (count if known is None else max(1, known))
 
 
 def _validate(

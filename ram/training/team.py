@@ -166,7 +166,7 @@ class Team:
 
     def share(self, positions: np.ndarray) -> np.ndarray:
         """Return this process's part of a batch, shape (share,); parts differ by one sample at most."""
-        return np.array_split(positions, self.count)[self.places.rank]
+        return positions if self.count == 1 else np.array_split(positions, self.count)[self.places.rank]
 
     def sum(self, value: Tensor) -> Tensor:
         """Return the sum over all processes."""
