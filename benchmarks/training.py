@@ -1,10 +1,9 @@
 """What training costs beside the arithmetic of its steps: state, checks, history, order, as a multiple of a bare loop.
 
-One process, one thread. The contestants take turns, round by round, each with one epoch of the same net, batches, loss,
-optimizer, clipping and validation; ours writes the best net and the whole state at the end of it, as does Lightning's
-Trainer where it is installed. The table gives the median over rounds of the ratio to the same round's bare loop, in CPU
-time (which a busy machine disturbs less) and in wall-clock time, and in brackets the ratio of the fastest rounds: a
-neighbour that comes and goes moves single rounds by a tenth and more.
+One process, one thread. Each contestant trains for an epoch, ours with the best net and the whole state written at its
+end, as Lightning's Trainer does where it is installed; after every 32 of its steps a bare loop of torch takes 32 with
+the same net, batches, loss, optimizer, clipping and validation, and both are timed. The table gives the median over
+rounds of the ratio of the two, in CPU time and in wall-clock time, and in brackets the least and the largest.
 
     python benchmarks/training.py [--signals 16384] [--rounds 3] [--json results.json]
 
@@ -15,6 +14,7 @@ Lightning's package brings a copy of lightning_fabric: install it into an enviro
 from __future__ import annotations
 
 import argparse
+import copy
 import importlib.util
 import json
 import statistics
@@ -22,6 +22,8 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,7 @@ from ram.training.loop import Fit, fit
 from ram.training.prepare import Prepared, prepare
 from ram.training.stopping import Stop
 
-SAMPLES, BATCH, HELD, MARK = 1024, 64, 256, 1.05
+SAMPLES, BATCH, HELD, STRIDE, MARK = 1024, 64, 256, 32, 1.05
 LIGHTNING = importlib.util.find_spec("pytorch_lightning") is not None
 
 
@@ -84,16 +86,45 @@ def prepared(path: Path) -> Prepared:
     return prepare(load_experiment(content))
 
 
-# One epoch each
+# One epoch each, in turns
 
 
-def bare(known: Prepared) -> None:
-    """Train for one epoch with torch alone, on tensors in memory."""
-    net, config = known.regressor, known.experiment.training
+class Turns:
+    """Lets a bare loop take as many steps after every `STRIDE` steps of a contestant, and times both.
+
+    A neighbour on the machine that comes and goes within seconds then slows both alike.
+    """
+
+    def __init__(self, known: Prepared) -> None:
+        self._bare, self._steps = bare(known), 0
+        self.theirs, self.bare = Time(), Time()
+        self._since = Time.now()
+
+    def step(self) -> None:
+        """Count one step of the contestant."""
+        self._steps += 1
+        if self._steps % STRIDE == 0:
+            self._turn(STRIDE)
+
+    def end(self) -> None:
+        """Let the bare loop finish its epoch."""
+        self._turn(None)
+
+    def _turn(self, steps: int | None) -> None:
+        begin = Time.now()
+        self.theirs += begin - self._since
+        for _ in islice(self._bare, steps):
+            pass
+        self._since = Time.now()
+        self.bare += self._since - begin
+
+
+def bare(known: Prepared) -> Iterator[None]:
+    """Train for one epoch with torch alone, on tensors in memory; yields after each step."""
+    net, config = copy.deepcopy(known.regressor), known.experiment.training
     x, y = inputs_of(known)
     optimizer = adamw(net, config.weight_decay, config.learning_rate)
-    steps = -(-len(x) // BATCH)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, -(-len(x) // BATCH))
     net.train()
     for rows in torch.randperm(len(x)).split(BATCH):
         loss = loss_of(net, x[rows], y[rows])
@@ -102,29 +133,33 @@ def bare(known: Prepared) -> None:
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
+        yield
     validate(net, known)
 
 
-def ours(known: Prepared, folder: Path) -> None:
+def ours(known: Prepared, folder: Path) -> Turns:
     """Train for one epoch as `ram.train` does, the best net and the state written at its end."""
+    (folder / "training.safetensors").unlink(missing_ok=True)
+    rows, config = known.train.data.indices, known.experiment.training
+    turns = Turns(known)
 
     def on_epoch(epoch: Epoch) -> None:
         save_net(folder / "checkpoint.safetensors", known.regressor, known.spec, epoch=epoch.epoch)
 
-    (folder / "training.safetensors").unlink(missing_ok=True)
-    keeps = Checkpoints(folder, belongs_to={}, minutes=10, stop=Stop())
-    rows, config = known.train.data.indices, known.experiment.training
     with repeatable(threads=1):
-        plan = Fit(config, 0, known.group, rows, on_epoch, lambda _: None, keeps)
+        keeps = Checkpoints(folder, belongs_to={}, minutes=10, stop=Stop())
+        plan = Fit(config, 0, known.group, rows, on_epoch, lambda _: turns.step(), keeps)
         fit(known.regressor, known.train, known.validation, fit=plan)
+    turns.end()
+    return turns
 
 
-def lightning(known: Prepared, folder: Path) -> None:
+def lightning(known: Prepared, folder: Path) -> Turns:
     """Train for one epoch with Lightning's Trainer, a checkpoint at its end."""
     import pytorch_lightning as pl  # type: ignore[import-not-found,unused-ignore]
     from torch.utils.data import DataLoader, TensorDataset
 
-    config = known.experiment.training
+    config, turns = known.experiment.training, Turns(known)
 
     class Module(pl.LightningModule):  # type: ignore[misc,name-defined,unused-ignore]
         def __init__(self) -> None:
@@ -133,6 +168,9 @@ def lightning(known: Prepared, folder: Path) -> None:
 
         def training_step(self, batch: list[Tensor], _: int) -> Tensor:
             return loss_of(self.net, *batch)
+
+        def on_train_batch_end(self, *_: object) -> None:
+            turns.step()
 
         def validation_step(self, batch: list[Tensor], _: int) -> None:
             self.log("validation", loss_of(self.net, *batch))
@@ -156,9 +194,11 @@ def lightning(known: Prepared, folder: Path) -> None:
     )
     loaders = [
         DataLoader(TensorDataset(x, y), BATCH, shuffle=True),
-        DataLoader(TensorDataset(held.x, held.targets), 256),
+        DataLoader(TensorDataset(held.x, held.targets), HELD),
     ]
     trainer.fit(Module(), *loaders)
+    turns.end()
+    return turns
 
 
 def adamw(net: Regressor, weight_decay: float, learning_rate: float) -> torch.optim.Optimizer:
@@ -192,41 +232,50 @@ def validate(net: Regressor, known: Prepared) -> None:
         loss_of(net, batch.x, batch.targets).item()
 
 
-# Taking turns
+# The table
 
 
-def seconds(action: Callable[[], object]) -> tuple[float, float]:
-    """Return CPU and wall-clock time of one call."""
-    cpu, wall = time.process_time(), time.perf_counter()
-    action()
-    return time.process_time() - cpu, time.perf_counter() - wall
+@dataclass(frozen=True)
+class Time:
+    """CPU and wall-clock time, s."""
+
+    cpu: float = 0.0
+    wall: float = 0.0
+
+    @classmethod
+    def now(cls) -> Time:
+        """Read both clocks."""
+        return cls(time.process_time(), time.perf_counter())
+
+    def __add__(self, other: Time) -> Time:
+        return Time(self.cpu + other.cpu, self.wall + other.wall)
+
+    def __sub__(self, other: Time) -> Time:
+        return Time(self.cpu - other.cpu, self.wall - other.wall)
 
 
-def ratios(actions: dict[str, Callable[[], object]], *, rounds: int) -> Iterator[dict[str, Any]]:
-    """Yield each contestant's time over the bare loop's, round by round."""
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in actions}
-    for number in range(rounds):
-        names = list(actions) if number % 2 == 0 else list(actions)[::-1]
-        for name in names:
-            times[name].append(seconds(actions[name]))
-    base = times.pop("bare loop")
-    yield {"name": "bare loop (s)", **summary([cpu for cpu, _ in base], [wall for _, wall in base]), "mark": None}
-    for name, found in times.items():
-        pairs = list(zip(found, base, strict=True))
-        cpu, wall = [mine[0] / bare[0] for mine, bare in pairs], [mine[1] / bare[1] for mine, bare in pairs]
-        fastest = [min(column) for column in zip(*found, strict=True)]
-        least = [min(column) for column in zip(*base, strict=True)]
-        best = {"cpu_best": fastest[0] / least[0], "best": fastest[1] / least[1]}
-        yield {"name": name, **summary(cpu, wall), **best, "mark": MARK if name == "ram" else None}
+def ratios(actions: dict[str, Callable[[], Turns]], *, rounds: int) -> Iterator[dict[str, Any]]:
+    """Yield each contestant's time over that of the bare loop beside it."""
+    found: dict[str, list[Turns]] = {name: [] for name in actions}
+    for _ in range(rounds):
+        for name, action in actions.items():
+            found[name].append(action())
+    base = [one.bare for several in found.values() for one in several]
+    yield row("bare loop (s)", [one.cpu for one in base], [one.wall for one in base])
+    for name, several in found.items():
+        cpu = [one.theirs.cpu / one.bare.cpu for one in several]
+        yield row(name, cpu, [one.theirs.wall / one.bare.wall for one in several], mark=MARK if name == "ram" else None)
 
 
-def summary(cpu: list[float], wall: list[float]) -> dict[str, float]:
-    """Return median and least of both times."""
+def row(name: str, cpu: list[float], wall: list[float], *, mark: float | None = None) -> dict[str, Any]:
+    """Return one line of the table: medians, least and largest."""
     return {
+        "name": name,
         "cpu_median": statistics.median(cpu),
-        "cpu_best": min(cpu),
+        "cpu_range": [min(cpu), max(cpu)],
         "median": statistics.median(wall),
-        "best": min(wall),
+        "range": [min(wall), max(wall)],
+        "mark": mark,
     }
 
 
@@ -243,17 +292,19 @@ def main() -> None:
         folder = Path(name)
         write(folder / "signals.h5", signals=options.signals)
         known = prepared(folder / "signals.h5")
-        actions = {"bare loop": lambda: bare(known), "ram": lambda: ours(known, folder)}
+        actions: dict[str, Callable[[], Turns]] = {"ram": lambda: ours(known, folder)}
         if LIGHTNING:
             actions["Lightning's Trainer"] = lambda: lightning(known, folder)
         for action in actions.values():
             action()  # once unmeasured
-        rows = []
-        for row in ratios(actions, rounds=options.rounds):
-            rows.append(row)
-            mark = f"   mark {row['mark']}" if row["mark"] else ""
-            cpu, wall = f"{row['cpu_median']:.3f} ({row['cpu_best']:.3f})", f"{row['median']:.3f} ({row['best']:.3f})"
-            print(f"{row['name']:24s} CPU {cpu:20s} wall {wall:20s}{mark}", flush=True)
+        rows = list(ratios(actions, rounds=options.rounds))
+        for one in rows:
+            mark = f"   mark {one['mark']}" if one["mark"] else ""
+            figures = [
+                f"{kind} {one[middle]:.3f} ({one[ends][0]:.3f} to {one[ends][1]:.3f})"
+                for kind, middle, ends in (("CPU", "cpu_median", "cpu_range"), ("wall", "median", "range"))
+            ]
+            print(f"{one['name']:24s} {figures[0]:32s} {figures[1]:32s}{mark}", flush=True)
         if not LIGHTNING:
             print("Lightning's Trainer is not installed here")
     if options.json:
