@@ -26,7 +26,6 @@ from ram.storage import hdf5
 Array = NDArray[Any]
 Rows = NDArray[np.int64]
 _KEPT_BYTES = 2**27
-_PIECE_BYTES = 2**18
 
 
 class Inputs(ABC):
@@ -106,14 +105,12 @@ class MappedInputs(Inputs):
             out[...] = values
 
     def _take_mapped(self, rows: Rows, out: Array) -> None:
+        if not self._verified[rows].all():
+            self._read(rows, out)
+            return
         begin, end = int(self._layout.begins[0]), self._layout.end
         memory = np.frombuffer(self._map, np.uint8)[begin:end].view(self.dtype).reshape(self.shape)
-        # Rows that are new are copied a few at a time, and verified while the processor has them at hand.
-        step = max(1, rows.size if self._verified[rows].all() else _PIECE_BYTES // self.row_bytes)
-        for first in range(0, rows.size, step):
-            some, copied = rows[first : first + step], out[first : first + step]
-            np.take(memory, some, axis=0, out=copied, mode="clip")  # in bounds; "raise" copies twice
-            self.verify(some, copied.reshape(-1).view(np.uint8).data, np.arange(some.size))
+        np.take(memory, rows, axis=0, out=out, mode="clip")  # in bounds; "raise" copies twice
 
     def _read(self, rows: Rows, out: Array) -> None:
         size, digest, wanted = self.row_bytes, xxhash.xxh3_64_intdigest, self._digests[rows]
@@ -121,14 +118,16 @@ class MappedInputs(Inputs):
         offsets, new = self._layout.offsets(rows), (~self._verified[rows]).tolist()
         near = offsets + size <= self._layout.begin + self.kept_bytes
         self._announce(offsets[~near])
-        # A row costs microseconds: what can be done for all of them at once is.
-        places = zip(range(0, size * rows.size, size), offsets.tolist(), near.tolist(), strict=True)
-        for number, (begin, offset, is_near) in enumerate(places):
+        # A row costs microseconds: what can be done for all of them at once is, and one that is new is verified while
+        # the processor has it at hand.
+        places = zip(range(0, size * rows.size, size), offsets.tolist(), near.tolist(), new, strict=True)
+        for number, (begin, offset, is_near, is_new) in enumerate(places):
+            row = content[begin : begin + size]
             if is_near:
-                content[begin : begin + size] = memory[offset : offset + size]
+                row[:] = memory[offset : offset + size]
             else:
-                self._read_at(offset, content[begin : begin + size])
-            if new[number] and digest(content[begin : begin + size]) != wanted[number]:
+                self._read_at(offset, row)
+            if is_new and digest(row) != wanted[number]:
                 raise damaged(self.path, f"inputs row {rows[number]}")
         self._verified[rows] = True
 
