@@ -18,6 +18,7 @@ from ram.axes import Axis
 from ram.errors import ConfigError, explained, nearest
 from ram.maps.activation import evaluating, uncompiled
 from ram.maps.asking import Wish, answer, background_of, place, require_fitting
+from ram.maps.fronts import side_of
 from ram.maps.gathering import Gathered, gathered
 from ram.maps.heads import Choice
 from ram.maps.inputs import axes_of, own_copy, require_finite, require_inputs
@@ -55,6 +56,7 @@ def explain(
     resolution: int = 1,
     seed: int = 0,
     batch_size: int | None = 64,
+    of: str | None = None,
 ) -> RegressionMap:
     """Return which regions of `x` one output of any net comes from, in the target's unit.
 
@@ -109,6 +111,10 @@ def explain(
         Of what a method draws at random.
     batch_size
         How many samples run at once; None for all.
+    of
+        For a `Regressor` that begins with a spectrogram: ``"spectrogram"``, the default, for a map over frequency and
+        time, on which `reference` and `regions` may lie too; or ``"signal"`` for a map over the signal itself, by
+        methods of the input.
 
     Raises
     ------
@@ -128,14 +134,16 @@ def explain(
     >>> maps.contributions, maps.baseline, maps.prediction
     (array([[1., 3.]]), array([1.]), array([5.]))
     """
+    side = side_of(net, x, axes, of=of, method=method_called(method))
     wish = _wish(
-        method, layer=layer, regions=regions, channel=channel, options=options, resolution=resolution, seed=seed
-    )
+        method, layer=layer, regions=side.regions(regions), channel=channel, options=options, resolution=resolution,
+        seed=seed,
+    )  # fmt: skip
     name = output if isinstance(output, str) else f"output {output}"
-    asked = _net(net, Target(target or name, unit, target_mean, target_scale, target_log), output, wish.layer)
+    asked = _net(side.net, Target(target or name, unit, target_mean, target_scale, target_log), output, wish.layer)
     (name,) = (one.name for one in asked.targets)
-    call = _Call(asked, replace(wish, batch_size=batch_size or len(x)), axes, channel_unit)
-    return call.against(reference, x, parameters=None, ids=ids)[name]
+    call = _Call(asked, replace(wish, batch_size=batch_size or len(x)), side.axes, channel_unit)
+    return call.against(side.reference(reference), side.x, parameters=None, ids=ids)[name]
 
 
 def explain_regressor(
@@ -159,6 +167,7 @@ def explain_regressor(
     resolution: int = 1,
     seed: int = 0,
     batch_size: int | None = 64,
+    of: str | None = None,
 ) -> dict[str, RegressionMap]:
     """Return the maps of several targets of a `Regressor`, by target; exact RAM takes one pass for all.
 
@@ -178,7 +187,7 @@ def explain_regressor(
         What the maps are said to be against.
     channels
         Names of the input channels: what the parts of a map are called where each channel has one.
-    method, layer, input_axes, ids, regions, channel, channel_unit, options, resolution, seed, batch_size
+    method, layer, input_axes, ids, regions, channel, channel_unit, options, resolution, seed, batch_size, of
         As for `explain`.
 
     Raises
@@ -192,14 +201,17 @@ def explain_regressor(
     for name in names:
         if name not in regressor.target_names:
             raise ConfigError(_no_choice("targets", name, regressor.target_names))
+    side = side_of(regressor, x, input_axes, of=of, method=method_called(method))
     wish = _wish(
-        method, layer=layer, regions=regions, channel=channel, options=options, resolution=resolution, seed=seed
-    )
-    asked = RegressorNet(regressor, names)
-    call = _Call(asked, replace(wish, batch_size=batch_size or len(x)), input_axes, channel_unit, tuple(channels))
+        method, layer=layer, regions=side.regions(regions), channel=channel, options=options, resolution=resolution,
+        seed=seed,
+    )  # fmt: skip
+    asked = RegressorNet(side.net, names)
+    call = _Call(asked, replace(wish, batch_size=batch_size or len(x)), side.axes, channel_unit, tuple(channels))
     return call.against(
-        reference, x, parameters=parameters, ids=ids, own=reference_parameters, reference_name=reference_name
-    )
+        side.reference(reference), side.x, parameters=parameters, ids=ids, own=reference_parameters,
+        reference_name=reference_name,
+    )  # fmt: skip
 
 
 def _wish(
@@ -323,7 +335,7 @@ class _Call:
                 reference=reference,
                 ids=ids,
                 log=target.log,
-                receptive_field=whole.receptive_field,
+                receptive_field=_reaching(whole.receptive_field, self.net.reach, axes),
                 correction=np.empty(0) if whole.correction is None else whole.correction[:, number],
                 **self._parts(found, whole, number),
             )
@@ -377,6 +389,14 @@ class _Call:
             parameters = self.net.mean_parameters()
         one = replace(self, wish=replace(self.wish, batch_size=1))
         return one.maps(x, parameters=parameters, ids=("the given design",))
+
+
+def _reaching(fields: tuple[float, ...], reach: tuple[float, ...], axes: Sequence[Axis]) -> tuple[float, ...]:
+    """Return what cells see along each axis where each value of the input has seen more than its own extent."""
+    if not reach:
+        return fields
+    spans = [float(axis.edges[-1] - axis.edges[0]) for axis in axes]
+    return tuple(min(one + more, span) for one, more, span in zip(fields, reach, spans, strict=True))
 
 
 def _map_unit(method: Method, unit: str, channel_unit: str) -> str:

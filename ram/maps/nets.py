@@ -134,14 +134,14 @@ def _known_of(module: nn.Module, parts: Sequence[nn.Module]) -> _Known:
 
 
 class RegressorNet:
-    """Some targets of a `Regressor`; `like` is a tensor of its dtype and on its device."""
+    """Some targets of a `Regressor`; `like` is a tensor of its dtype and on its device, `reach` as it has it."""
 
     shares_inputs = True  # standardising them makes new ones
 
     def __init__(self, regressor: Regressor, names: Sequence[str]) -> None:
         self.module = regressor
         self.parts = parts_of(regressor)
-        self.like = regressor.head.weight
+        self.like, self.reach = regressor.head.weight, regressor.reach
         self._memory: _Known | None = None
         self.parameter_names = regressor.parameter_names
         self._outputs = [regressor.target_names.index(name) for name in names]
@@ -316,6 +316,7 @@ class AnyNet:
     """One output of any module that ends in global average pooling and a linear unit."""
 
     parameter_names: tuple[str, ...] = ()
+    reach: tuple[float, ...] = ()
     shares_inputs = False  # the net may overwrite what it is given
 
     def __init__(self, module: nn.Module, target: Target, *, output: Choice, layer: str | None) -> None:

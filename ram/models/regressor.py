@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = ["Regressor", "TargetScaling"]
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from ram.errors import ModelError, explained
 from ram.models.adaptation import Adaptation
 from ram.models.backbones import Backbone, joined
 from ram.models.dense import DenseLayers
+from ram.models.spectrogram import Spectrogram
 from ram.models.symmetry import Symmetry
 
 Inputs = Float[Tensor, "batch channel *space"]
@@ -74,6 +76,17 @@ class Regressor(nn.Module):
     dense
         Flatten and dense layers in place of the average, on inputs of one size. Such a net has no exact map: where a
         value comes from is lost in the layers behind the feature maps.
+    front
+        A spectrogram before the backbone: inputs are then signals over time, of which the backbone sees levels over
+        frequency and time. Coordinates are on that grid.
+
+    Attributes
+    ----------
+    ndim
+        Number of space axes of an input.
+    reach
+        How much more than its own extent a value of the input has seen along each axis, in the axis' unit: what
+        `behind` is given has gone through windows. Empty where each value is one of the file's.
     """
 
     input_mean: Tensor
@@ -100,10 +113,13 @@ class Regressor(nn.Module):
         coordinates: Tensor | None = None,
         symmetries: Sequence[Symmetry] = (),
         dense: DenseLayers | None = None,
+        front: Spectrogram | None = None,
     ) -> None:
         super().__init__()
         parameters = parameters or {}
-        self.ndim = backbone.ndim
+        self.front = front
+        self.reach: tuple[float, ...] = ()
+        self.ndim = backbone.ndim if front is None else 1
         self.target_names = tuple(target.name for target in targets)
         self.target_units = tuple(target.unit for target in targets)
         self.target_log = tuple(target.log for target in targets)
@@ -155,9 +171,32 @@ class Regressor(nn.Module):
         return [torch.stack(of_stage).mean(dim=0) for of_stage in zip(*views, strict=True)]
 
     def standardised_inputs(self, x: Inputs) -> Inputs:
-        """Return (x - mean) / scale, channel by channel: what the backbone sees besides coordinates."""
+        """Return (x - mean) / scale, channel by channel: what the backbone sees besides coordinates.
+
+        With a front it sees the levels of that, standardised in the same way.
+        """
         ones = (1,) * self.ndim
-        return (x - self.input_mean.view(-1, *ones)) / self.input_scale.view(-1, *ones)
+        x = (x - self.input_mean.view(-1, *ones)) / self.input_scale.view(-1, *ones)
+        return x if self.front is None else self.front.standardised(self.front(x))
+
+    def levels(self, x: Inputs) -> Float[Tensor, "batch channel frequency frame"]:
+        """Return what `behind` is given: the levels of signals in the file's units, in units of their own."""
+        assert self.front is not None, "only a net with a front has levels"
+        self._check(x)
+        return self.front((x - self.input_mean.view(-1, 1)) / self.input_scale.view(-1, 1))  # type: ignore[no-any-return]
+
+    @property
+    def behind(self) -> Regressor:
+        """The net behind its front, asked about `levels`: the same weights, the same answer; without a front itself."""
+        if self.front is None:
+            return self
+        view: Regressor = self.__dict__.get("_behind") or copy.copy(self)  # kept: what is known of a net goes by it
+        own = {name: part for name, part in self._modules.items() if name != "front"}
+        scaling: dict[str, Tensor | None] = {"input_mean": self.front.mean, "input_scale": self.front.deviation}
+        changed = {"ndim": self.backbone.ndim, "reach": self.front.reach, "_modules": own | {"front": None}}
+        view.__dict__ |= self.__dict__ | changed | {"_buffers": self._buffers | scaling, "_behind": None}
+        self.__dict__["_behind"] = view
+        return view
 
     def _feature_maps(self, x: Inputs, stages: int | None) -> list[Float[Tensor, "batch feature *cells"]]:
         x = self.standardised_inputs(x)
@@ -244,15 +283,19 @@ class Regressor(nn.Module):
                     next_step="Give the data set that the net was trained on, or one made like it",
                 )
             )
-        self.backbone.check_size(x.shape[2:])
-        if self.coordinates.numel() and self.coordinates.shape[1:] != x.shape[2:]:
+        space = tuple(x.shape[2:])
+        if self.front is not None:
+            self.front.check_size(space[0])
+            space = self.front.grid(space[0])
+        self.backbone.check_size(space)
+        if self.coordinates.numel() and self.coordinates.shape[1:] != space:
             allowed = f"of the size of the coordinate channels, {tuple(self.coordinates.shape[1:])}"
             raise ModelError(
                 explained(
                     where="regressor",
                     what="inputs",
                     allowed=allowed,
-                    got=tuple(x.shape[2:]),
+                    got=space,
                     next_step="Train without coordinates, or on inputs of this size",
                 )
             )

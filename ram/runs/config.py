@@ -30,6 +30,7 @@ from ram.data.mapped.settings import DataMapping
 from ram.data.sizes import byte_size
 from ram.errors import ConfigError, explained
 from ram.runs.search import SweepConfig, check_space
+from ram.runs.spectrogram import SpectrogramConfig
 from ram.storage.sections import AsTuple, Names, Section, checked, read_toml
 
 GIVEN = "given"
@@ -116,6 +117,9 @@ class ModelConfig(Section):
     symmetry_average: bool = Field(
         default=False, description="Average features over the data set's symmetries when evaluating; for head gap"
     )
+    spectrogram: SpectrogramConfig | None = Field(
+        default=None, description="A spectrogram before the backbone, for signals over time; none if not said"
+    )
 
     @model_validator(mode="after")
     def _averaged_before_gap(self) -> ModelConfig:
@@ -123,6 +127,12 @@ class ModelConfig(Section):
         if self.head == "dense" and self.symmetry_average:
             raise PydanticCustomError("averaged", "Input should be head = 'gap' where symmetry_average is true")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what TOML has no word for."""
+        content: dict[str, Any] = handler(self)
+        return {key: value for key, value in content.items() if value is not None}
 
 
 class TrainingConfig(Section):

@@ -30,6 +30,7 @@ class Wish:
     options: Mapping[str, int | float] | None
     resolution: int
     seed: int
+    of: str | None = None
 
     def regions_for(self, data: Dataset) -> NDArray[np.integer[Any]] | None:
         """Return the regions asked for; for a method that asks by region, those of the data set."""
@@ -62,6 +63,7 @@ class Wish:
             "options": self.options,
             "resolution": self.resolution,
             "seed": self.seed,
+            "of": self.of,
         }
 
 

@@ -14,14 +14,17 @@ from torch import Tensor
 
 from ram.axes import Axis
 from ram.errors import ConfigError, DataError, ModelError, explained
+from ram.maps.fronts import levels_axes
 from ram.models.backbones import Backbone, build_backbone
 from ram.models.coordinates import coordinate_channels
 from ram.models.dense import DenseLayers
 from ram.models.regressor import Regressor, TargetScaling
-from ram.models.symmetry import symmetry_group
+from ram.models.spectrogram import Spectrogram
+from ram.models.symmetry import Symmetry, symmetry_group
 from ram.models.trunk import Recipe, Trunk
 from ram.randomness import seed_of
 from ram.runs.config import GIVEN, ModelConfig
+from ram.runs.spectrogram import spectrogram_of
 from ram.storage.tensors import read_tensors, write_tensors
 
 _SCHEMA = "ram-checkpoint/1"
@@ -73,12 +76,13 @@ class NetSpec:
         ConfigError, ModelError
             Where the model's section does not fit the inputs.
         """
-        space = [axis.size for axis in self.axes]
-        coordinates = coordinate_channels(self.model.coordinates, self.axes)
-        group = symmetry_group(self.symmetries, space=space) if self.model.symmetry_average else ()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(seed, "weights") % 2**63)
             backbone = self._backbone()
+            front, axes = self._front(backbone, input_scale or [1.0] * len(self.channels))
+            space = [axis.size for axis in axes]
+            coordinates = coordinate_channels(self.model.coordinates, axes)
+            group = self._group(front)
             backbone.check_size(space)
             return Regressor(
                 backbone,
@@ -91,14 +95,42 @@ class NetSpec:
                 coordinates=coordinates,
                 symmetries=group,
                 dense=self._dense(backbone, space),
+                front=front,
             )
+
+    def _front(self, backbone: Backbone, reference: list[float]) -> tuple[Spectrogram | None, tuple[Axis, ...]]:
+        """Return the layer before the backbone, if the model's section has one, and the axes that the backbone sees."""
+        section = self.model.spectrogram
+        if section is None:
+            return None, self.axes
+        front = spectrogram_of(section, self.axes, reference, divisor=backbone.divisor)
+        front.check_size(self.axes[0].size)
+        return front, levels_axes(front, self.axes)
+
+    def _group(self, front: Spectrogram | None) -> tuple[Symmetry, ...]:
+        """Return the symmetries that features are averaged over."""
+        if not self.model.symmetry_average:
+            return ()
+        space = [axis.size for axis in self.axes]
+        group = symmetry_group(self.symmetries, space=space)
+        if len(group) > 1 and front is not None and not front.reversible(space[0]):
+            allowed = "such that a reversed signal has the reversed spectrogram, where model.symmetry_average is true"
+            got = f"a window of {front.length} and a hop of {front.hop} samples for {space[0]}"
+            step = (
+                f"Choose a hop that divides {space[0]} into a multiple of {front.divisor} frames, and a window longer "
+                "than it by an even number of samples"
+            )
+            raise ConfigError(
+                explained(where="model.spectrogram", what="window and hop", allowed=allowed, got=got, next_step=step)
+            )
+        return group
 
     def _backbone(self) -> Backbone:
         if self.model.backbone == GIVEN:
             return Trunk(self._given())
         return build_backbone(
             self.model.backbone,
-            ndim=len(self.axes),
+            ndim=len(self.axes) if self.model.spectrogram is None else 2,
             channels=len(self.channels) + len(self.model.coordinates),
             widths=self.model.widths,
             depth=self.model.depth,

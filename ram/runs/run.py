@@ -21,10 +21,12 @@ from ram.data.dataset import Dataset, Sample
 from ram.data.units import convert
 from ram.errors import ConfigError, DataError, explained, nearest
 from ram.maps.explain import explain_regressor
+from ram.maps.fronts import Spectrograms, levels_axes
 from ram.maps.methods import Method, method_called
 from ram.maps.nets import require_exact
 from ram.maps.regression_map import RegressionMap, load_maps, save_maps
 from ram.models.regressor import Regressor
+from ram.models.spectrogram import Spectrogram
 from ram.runs.answers import Answer, answer
 from ram.runs.calibration import Calibration
 from ram.runs.config import Experiment, load_experiment
@@ -235,6 +237,7 @@ class Run:
         options: Mapping[str, int | float] | None = None,
         resolution: int = 1,
         seed: int = 0,
+        of: str | None = None,
     ) -> RegressionMap: ...
     @overload
     def explain(
@@ -250,6 +253,7 @@ class Run:
         options: Mapping[str, int | float] | None = None,
         resolution: int = 1,
         seed: int = 0,
+        of: str | None = None,
     ) -> dict[str, RegressionMap]: ...
     def explain(
         self,
@@ -264,6 +268,7 @@ class Run:
         options: Mapping[str, int | float] | None = None,
         resolution: int = 1,
         seed: int = 0,
+        of: str | None = None,
     ) -> RegressionMap | dict[str, RegressionMap]:
         """Return which regions drive the predictions for `data`, in the target's unit.
 
@@ -286,6 +291,9 @@ class Run:
         regions
             Shape (*space) or (sample, *space), codes, for methods that ask by region; the data set's own if it has
             some.
+        of
+            For a net that begins with a spectrogram: ``"signal"`` for a map over the signal by methods of the input,
+            in place of one over frequency and time.
 
         Raises
         ------
@@ -300,7 +308,8 @@ class Run:
         for name in names:
             if name not in self.units:
                 raise ConfigError(no_choice(str(self.path), "a target", name, self.units))
-        maps = self._explained(names, data, reference, Wish(method, layer, channel, regions, options, resolution, seed))
+        wish = Wish(method, layer, channel, regions, options, resolution, seed, of)
+        maps = self._explained(names, data, reference, wish)
         return maps[target] if isinstance(target, str) else maps
 
     def _explained(
@@ -312,7 +321,7 @@ class Run:
             require_exact(self.regressor)
         # What references.h5 has maps of.
         own = wish.method == self.method and wish.layer is None and wish.resolution == 1
-        against, parameters, called = self._reference(reference, data, known, own=own)
+        against, parameters, called = self._reference(reference, data, known, own=own, of=wish.of)
         return explain_regressor(
             self.regressor,
             self._inputs(data),
@@ -324,7 +333,7 @@ class Run:
             input_axes=self.spec.axes,
             ids=data.ids,
             batch_size=_BATCH,
-            **wish.given(self.spec.channels, regions=whole, where=str(self.path)),
+            **wish.given(self.channels_of(wish.of), regions=whole, where=str(self.path)),
         )
 
     def maps(self) -> dict[str, RegressionMap]:
@@ -350,21 +359,26 @@ class Run:
 
         def explain(x: np.ndarray, parameters: np.ndarray) -> dict[str, RegressionMap]:
             return explain_regressor(
-                self.regressor, x, parameters=parameters, method=self.method, input_axes=self.spec.axes,
+                self.regressor.behind, x, parameters=parameters, method=self.method, input_axes=self.axes_of(),
                 batch_size=_BATCH, channels=tuple(self.spec.channels),
             )  # fmt: skip
 
         def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
             for rows in _batches(len(train)):
                 part = train[rows]
-                yield self._inputs(part), part.parameter_array(self._parameter_names)
+                yield self.explained_inputs(part), part.parameter_array(self._parameter_names)
                 if progress:
                     progress(len(rows))
 
         save_maps(self.path / "references.h5", reference_maps(explain, batches()))
 
-    def mean_input(self) -> Float32[np.ndarray, "channel *space"]:
-        """Return the mean input of the training part, in the units that the net was trained on.
+    def mean_input(self, of: str | None = None) -> Float32[np.ndarray, "channel *space"]:
+        """Return the mean of what is explained over the training part: of its inputs, or of their spectrograms.
+
+        Parameters
+        ----------
+        of
+            As for `explain`.
 
         Raises
         ------
@@ -372,11 +386,45 @@ class Run:
             Where the run's data are not at hand.
         """
         train = self.part("train")
-        total = sum(self._inputs(train[rows]).sum(axis=0, dtype=np.float64) for rows in _batches(len(train)))
+        batches = (self.explained_inputs(train[rows], of) for rows in _batches(len(train)))
+        total = sum(x.sum(axis=0, dtype=np.float64) for x in batches)
         return np.asarray(total / len(train), dtype=np.float32)
 
+    def explained_inputs(
+        self, data: Dataset, of: str | None = None
+    ) -> Float32[np.ndarray, "sample channel *space"]:
+        """Return what maps of `data` lie over: the inputs, or for a net that begins with one their spectrograms.
+
+        On the axes `axes_of`, in the units of `channels_of`.
+
+        Parameters
+        ----------
+        of
+            As for `explain`.
+        """
+        x = self._inputs(data)
+        if self._front is None or of == "signal":
+            return x
+        return Spectrograms(self.regressor, x)[:].float().numpy()
+
+    def axes_of(self, of: str | None = None) -> tuple[Axis, ...]:
+        """Return the axes of what is explained, as `explained_inputs`; the ``input_axes`` of the maps."""
+        front = self._front
+        return self.spec.axes if front is None or of == "signal" else levels_axes(front, self.spec.axes)
+
+    def channels_of(self, of: str | None = None) -> dict[str, str]:
+        """Return name and unit of each channel of what is explained: a spectrogram's are in dB, say."""
+        front = self._front
+        if front is None or of == "signal":
+            return dict(self.spec.channels)
+        return {name: front.unit_of(unit) for name, unit in self.spec.channels.items()}
+
+    @property
+    def _front(self) -> Spectrogram | None:
+        return self._net[0].front
+
     def _reference(
-        self, reference: Reference | None, data: Dataset, method: Method, *, own: bool
+        self, reference: Reference | None, data: Dataset, method: Method, *, own: bool, of: str | None
     ) -> tuple[dict[str, RegressionMap] | np.ndarray | None, np.ndarray | None, str]:
         """Return maps by target or an input, the design parameters of an input, and what to call it."""
         if isinstance(reference, Sample):
@@ -391,7 +439,7 @@ class Run:
             return None, None, "" if method.kind == "input" else word
         if own:
             return self.reference_maps(word), None, word
-        return self.mean_input(), None, word
+        return self.mean_input(of), None, word
 
     @property
     def _parameter_names(self) -> list[str]:

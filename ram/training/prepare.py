@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Prepared", "batches_of", "checked", "prepare", "scaling_of"]
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from ram.data.loading import Loading, choose_loading
 from ram.data.sizes import byte_size
 from ram.errors import ConfigError, DataError, explained, nearest
 from ram.models.regressor import Regressor, TargetScaling
+from ram.models.spectrogram import Spectrogram
 from ram.models.symmetry import Symmetry, symmetry_group
 from ram.runs.config import Experiment
 from ram.runs.measured import measured_targets, target_units
@@ -194,7 +195,18 @@ def _build(spec: NetSpec, train: Batches, experiment: Experiment) -> Regressor:
     )
     if regressor.ndim > 1:
         regressor.to(memory_format=train.memory_format)  # type: ignore[call-overload]  # the stub lacks it
+    if regressor.front is not None:
+        _level(regressor, regressor.front, train)
+        if experiment.training.channels_last:
+            regressor.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return regressor
+
+
+def _level(regressor: Regressor, front: Spectrogram, train: Batches) -> None:
+    """Standardise what the front gives: mean and standard deviation of each channel's levels over the training part."""
+    mean, scale = _channel_statistics(train, regressor.levels, hop=front.hop)
+    front.mean.copy_(torch.from_numpy(mean))
+    front.deviation.copy_(torch.from_numpy(scale))
 
 
 def _parameter_statistics(train: Batches) -> tuple[np.ndarray, np.ndarray]:
@@ -206,18 +218,26 @@ def _parameter_statistics(train: Batches) -> tuple[np.ndarray, np.ndarray]:
     return mean, _nonzero(np.sqrt(shares @ (values - mean) ** 2))
 
 
-def _channel_statistics(train: Batches) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each channel over samples and measured cells, in float64, one pass."""
+@torch.no_grad()
+def _channel_statistics(
+    train: Batches, of: Callable[[Tensor], Tensor] | None = None, *, hop: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel over samples and measured cells, in float64, one pass.
+
+    Of what `of` makes of the inputs, where it is given: its last axis has a cell for each `hop` of the inputs'.
+    """
     # Sums are taken around one value of the data: around zero they would lose digits where the mean is large.
-    shift = _by_channel(train.take(np.arange(1)).x)[:, :1]
+    seen = of or (lambda inputs: inputs)
+    shift = _by_channel(seen(train.take(np.arange(1)).x))[:, :1]
     count, total, squares = 0.0, torch.zeros_like(shift[:, 0]), torch.zeros_like(shift[:, 0])
-    lengths = torch.from_numpy(train.data.lengths)
-    padded = bool((lengths < train.data.axes[-1].size).any())
+    lengths = torch.from_numpy(-(-train.data.lengths // hop))
+    padded = bool((torch.from_numpy(train.data.lengths) < train.data.axes[-1].size).any())
     for batch in train.stream():
-        x = _by_channel(batch.x) - shift
-        counts = None if batch.weights is None else _of_cells(batch.weights, batch.x)
+        values = seen(batch.x)
+        x = _by_channel(values) - shift
+        counts = None if batch.weights is None else _of_cells(batch.weights, values)
         if padded:
-            inside = _measured(batch.x, lengths[batch.positions])
+            inside = _measured(values, lengths[batch.positions])
             x, counts = x[:, inside], None if counts is None else counts[inside]
         if counts is not None:
             x, counts = x[:, counts > 0], counts[counts > 0]  # what has no weight may hold anything

@@ -1,0 +1,127 @@
+"""The ``[model.spectrogram]`` section of an experiment, and the layer that it makes of a data set's time axis."""
+
+from __future__ import annotations
+
+__all__ = ["SpectrogramConfig", "spectrogram_of"]
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic_core import PydanticCustomError
+
+from ram.axes import Axis
+from ram.data.rates import sampling
+from ram.data.units import factor_or_none
+from ram.errors import ConfigError, explained
+from ram.models.spectrogram import Spectrogram
+from ram.storage.sections import Section
+
+_NUMBER_AND_UNIT = re.compile(r"\s*(\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+)\s*(\S*)\s*")
+
+
+def _of_unit(unit: str, example: str) -> BeforeValidator:
+    """Return what refuses anything but a number with a unit that is a multiple of `unit`."""
+
+    def check(given: object) -> object:
+        if _number(str(given), unit) is None or not isinstance(given, str):
+            raise PydanticCustomError("quantity", f"Input should be a number with its unit, such as '{example}'")
+        return given
+
+    return BeforeValidator(check)
+
+
+Duration = Annotated[str, _of_unit("s", "4 ms")]
+Frequency = Annotated[str, _of_unit("Hz", "2 kHz")]
+
+
+class SpectrogramConfig(Section):
+    """A spectrogram as the net's first layer, computed on the fly from signals over time."""
+
+    length: Duration = Field(description="Length of the window, such as '4 ms'")
+    hop: Duration = Field(description="From one frame to the next, such as '1 ms'; at most the length")
+    window: Literal[
+        "hann", "hamming", "blackman", "blackmanharris", "nuttall", "flattop", "bartlett", "cosine", "tukey", "boxcar"
+    ] = Field(default="hann", description="Window, by its name in scipy")
+    nfft: int = Field(default=0, ge=0, description="Points of the FFT, the window zero-padded to them; 0: the window's")
+    scale: Literal["dB", "amplitude", "power"] = Field(
+        default="dB", description="What a level is; a sine of amplitude a has amplitude a, power a^2, 20 log10(a) dB"
+    )
+    floor_db: float = Field(
+        default=-80.0,
+        lt=0,
+        description="Of dB: power added before the logarithm, against the channel's standard deviation as amplitude",
+    )
+    bands: Literal["linear", "mel", "log"] = Field(default="linear", description="How frequencies are spaced")
+    count: int = Field(default=0, ge=0, description="Number of bands; 0: the bins of the FFT, for linear alone")
+    low: Frequency | None = Field(default=None, description="Lowest frequency, such as '500 Hz'; 0 Hz if not said")
+    high: Frequency | None = Field(default=None, description="Highest frequency; half the sample rate if not said")
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what TOML has no word for."""
+        content: dict[str, Any] = handler(self)
+        return {key: value for key, value in content.items() if value is not None}
+
+
+def spectrogram_of(
+    section: SpectrogramConfig, axes: Sequence[Axis], reference: Sequence[float], *, divisor: int
+) -> Spectrogram:
+    """Return the layer for signals on `axes`.
+
+    Parameters
+    ----------
+    reference
+        The channels' standard deviations.
+    divisor
+        What the net behind needs the number of frequencies and frames to be a multiple of.
+
+    Raises
+    ------
+    DataError
+        Where inputs are no signals over evenly spaced time.
+    ConfigError
+        Where the section does not fit their sample rate.
+    """
+    rate = sampling(axes, where="model.spectrogram").rate_hz
+    if section.bands != "linear" and not section.count:
+        raise ConfigError(
+            explained(
+                where="model.spectrogram.count", what="the number of bands", allowed="given where bands are mel or log",
+                got="none", next_step="Say count = 64, say",
+            )
+        )  # fmt: skip
+    return Spectrogram(
+        reference, sample_rate_hz=rate, divisor=divisor, window=section.window, nfft=section.nfft,
+        length=_samples(section.length, rate), hop=_samples(section.hop, rate), scale=section.scale,
+        floor_db=section.floor_db, bands=section.bands, count=section.count,
+        low_hz=0.0 if section.low is None else _value(section.low, "Hz"),
+        high_hz=math.inf if section.high is None else _value(section.high, "Hz"),
+    )  # fmt: skip
+
+
+def _samples(text: str, rate: float) -> int:
+    """Return a duration in whole samples, the nearest number."""
+    return round(_value(text, "s") * rate)
+
+
+def _value(text: str, unit: str) -> float:
+    value = _number(text, unit)
+    assert value is not None, "the section has checked it"
+    return value
+
+
+def _number(text: str, unit: str) -> float | None:
+    """Return the number in `unit`; None where the text has none, or another dimension."""
+    found = _NUMBER_AND_UNIT.fullmatch(text)
+    times = None if found is None or not found[2] else _factor(found[2], unit)
+    return None if found is None or times is None else float(found[1]) * times
+
+
+def _factor(word: str, unit: str) -> float | None:
+    try:
+        return factor_or_none(word, to=unit)
+    except Exception:  # pint raises a dozen kinds for a word that is no unit
+        return None
