@@ -121,7 +121,8 @@ class Spectrogram(nn.Module):
         self._bins = slice(chosen.first, chosen.stop)
         values = window_of(window, length)
         self.main_lobe_hz = main_lobe(values) * sample_rate_hz / length
-        of_sine = np.where((bins.centres > 0) & (bins.centres < sample_rate_hz / 2), 2.0, 1.0) / values.sum()
+        index = np.arange(bins.size)
+        of_sine = np.where((index == 0) | (2 * index == self.nfft), 1.0, 2.0) / values.sum()  # its two halves
         power = of_sine[self._bins] ** 2
         if chosen.shares is not None:
             power = power * values.sum() ** 2 / (self.nfft * (values**2).sum())

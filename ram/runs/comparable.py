@@ -8,7 +8,7 @@ import numpy as np
 
 from ram.axes import Axis
 from ram.data.dataset import Dataset
-from ram.data.units import convert
+from ram.data.units import convert, factor_or_none
 from ram.errors import DataError, explained
 from ram.runs.net import NetSpec
 
@@ -32,7 +32,7 @@ def unit_factors(data: Dataset, spec: NetSpec) -> np.ndarray:
             )
         )
     for mine, other in zip(spec.axes, data.axes, strict=False):
-        if mine.unit != other.unit or not np.allclose(mine.centres[:2], other.centres[:2], rtol=1e-6, atol=1e-9):
+        if mine.unit != other.unit or not _same_grid(mine, other):
             raise DataError(
                 explained(
                     where=f"{data.path}:/{other.name}",
@@ -57,6 +57,20 @@ def over_space(factors: np.ndarray, ndim: int) -> np.ndarray:
     return factors.reshape(-1, *[1] * ndim)  # (channel, 1, ...)
 
 
+def _same_grid(mine: Axis, other: Axis) -> bool:
+    """Whether two axes begin alike with equal steps; how many cells follow may differ."""
+    step, theirs = _step(mine), _step(other)
+    size = abs(step) if np.isfinite(step) else 1.0
+    begin = abs(mine.centres[0] - other.centres[0]) <= 1e-3 * size + 1e-6 * abs(mine.centres[0])
+    return bool(begin and np.isclose(step, theirs, rtol=1e-6, atol=0.0, equal_nan=True))
+
+
+def _step(axis: Axis) -> float:
+    return float(axis.centres[1] - axis.centres[0]) if axis.size > 1 else float("nan")
+
+
 def _axis_text(axis: Axis) -> str:
-    step = axis.centres[1] - axis.centres[0] if axis.size > 1 else float("nan")
-    return f"{axis.name} from {axis.centres[0]:g} {axis.unit} in steps of {step:g}"
+    step = _step(axis)
+    seconds = factor_or_none(axis.unit or "1", to="s")
+    rate = "" if seconds is None else f" ({1 / (seconds * step):g} Hz)"
+    return f"{axis.name} from {axis.centres[0]:g} {axis.unit} in steps of {step:g}{rate}"

@@ -1,0 +1,328 @@
+"""Nets that begin with a spectrogram: trained, kept, opened again, and explained over frequency, time and signal."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from ram.axes import Axis
+from ram.data.dataset import open_dataset
+from ram.data.layout import write_dataset
+from ram.data.spec import DatasetSpec, Record
+from ram.errors import ConfigError, DataError, ModelError
+from ram.maps.explain import explain, explain_regressor
+from ram.models.backbones import build_backbone
+from ram.models.geometry import trace_cells
+from ram.models.regressor import Regressor, TargetScaling
+from ram.models.spectrogram import Spectrogram
+from ram.randomness import generator
+from ram.runs.config import load_experiment
+from ram.runs.run import open_run
+from ram.testing import check_regressor
+from ram.training.train import train
+
+RATE, SAMPLES, COUNT = 16_000.0, 512, 40
+EXPERIMENT = {
+    "name": "bursts",
+    "seed": 2,
+    "data": {"file": "bursts.h5", "targets": ["frequency"]},
+    "model": {
+        "backbone": "resnet",
+        "widths": [4, 6],
+        "coordinates": ["frequency"],
+        "spectrogram": {"length": "4 ms", "hop": "1 ms", "low": "500 Hz", "high": "6 kHz"},
+    },
+    "training": {"epochs": 2, "batch_size": 8, "threads": 1},
+    "explain": {"samples": 3},
+}
+
+
+def burst(tone, when, *, rate=RATE, samples=SAMPLES, width=16.0):
+    time = np.arange(samples) / rate
+    return np.exp(-(((time - when) * rate / width) ** 2)) * np.sin(2 * np.pi * tone * time)
+
+
+def records(count=COUNT):
+    """Bursts in two channels, the second one half as loud and noisy."""
+    for index in range(count):
+        draw = generator(7, "burst", index)
+        tone = draw.uniform(1000.0, 5000.0)
+        x = draw.uniform(1.0, 3.0) * burst(tone, draw.uniform(0.006, 0.026))
+        both = np.stack([x, 0.5 * x]) + np.array([[0.01], [0.05]]) * draw.standard_normal((2, SAMPLES))
+        part = ("train", "train", "train", "validation", "test")[index % 5]
+        yield Record(id=f"s{index:03d}", group=f"g{index}", x=both.astype(np.float32), targets={"frequency": tone},
+                     split={"default": part})  # fmt: skip
+
+
+def spec(**changes):
+    content = {
+        "name": "bursts", "source": "made for the tests", "licence": "MIT", "created_with": "tests",
+        "axes": (Axis.uniform("time", "s", size=SAMPLES, step=1 / RATE),),
+        "channels": {"acc_1": "m/s**2", "acc_2": "m/s**2"}, "targets": {"frequency": "Hz"}, "count": COUNT,
+    }  # fmt: skip
+    return DatasetSpec(**(content | changes))
+
+
+@pytest.fixture(scope="session")
+def burst_data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bursts") / "bursts.h5"
+    write_dataset(path, spec(), records())
+    return path
+
+
+@pytest.fixture(scope="session")
+def burst_run(burst_data):
+    """The folder of a run of two epochs; nothing may be written there."""
+    return train(EXPERIMENT, data=burst_data, output=burst_data.parent / "run", progress=False).path
+
+
+@pytest.fixture
+def run(burst_run):
+    return open_run(burst_run)
+
+
+def small_net(*, rate=RATE, length=64, hop=16, scale="dB", seed=3, symmetries=(), **words):
+    """A net of one channel with drawn weights, and levels standardised somehow."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        backbone = build_backbone("plain", ndim=2, channels=1, widths=(3, 4), depth=1)
+        front = Spectrogram([0.7], sample_rate_hz=rate, length=length, hop=hop, scale=scale, divisor=4, **words)
+        front.mean.fill_(-30.0)
+        front.deviation.fill_(20.0)
+        return Regressor(
+            backbone, targets=[TargetScaling("depth", "mm", 12.0, 3.0)], input_mean=[0.1], input_scale=[0.7],
+            front=front, symmetries=symmetries,
+        ).eval()  # fmt: skip
+
+
+def signals(count=3, samples=SAMPLES, seed=1):
+    return np.random.default_rng(seed).standard_normal((count, 1, samples)).astype(np.float32)
+
+
+def test_baseline_and_cells_are_the_prediction_over_frequency_and_time(run):
+    test = run.data().subset("test")
+    predicted = run.predict(test).values[:, 0]
+    scale = run.spec.targets[0].scale
+    for reference in ("baseline", "train-mean", "train-mean-design"):
+        maps = run.explain(test, target="frequency", reference=reference)
+        assert [axis.name for axis in maps.axes] == ["frequency", "time"]
+        size = np.maximum(scale, np.abs(maps.contributions).sum(axis=(1, 2)))
+        assert (np.abs(maps.residual) <= 1e-5 * size).all()
+        np.testing.assert_allclose(maps.prediction, predicted, rtol=1e-6)
+        early, late = maps.within(time=(-1.0, 0.011), frequency=(0.0, 8000.0)), maps.within(time=(0.011, 0.04))
+        np.testing.assert_allclose(early + late, maps.total, rtol=1e-9, atol=1e-9)
+
+
+def test_the_runs_axes_are_those_of_its_spectrogram(run):
+    frequency, time = run.axes_of()
+    front = run.regressor.front
+    assert (front.length, front.hop, front.divisor) == (64, 16, 4)
+    np.testing.assert_allclose(frequency.centres, 500.0 + 250.0 * np.arange(24))
+    assert frequency.edges[-1] == pytest.approx(6375.0)  # the divisor asks for one bin more than 6 kHz
+    np.testing.assert_allclose(time.edges, (np.arange(33) * 16 - 0.5) / RATE)
+    maps = run.explain(run.data().subset("test")[:1], target="frequency")
+    assert [a.same_grid(b) for a, b in zip(maps.input_axes, (frequency, time), strict=True)] == [True, True]
+    cells = trace_cells(run.regressor.behind.features, torch.zeros(1, 2, 24, 32))
+    seen = [one.receptive_field for one in cells]
+    assert seen == [23, 26]
+    window = 64 / RATE
+    assert maps.receptive_field == pytest.approx((6000.0, 25 * 16 / RATE + window))  # Hz: the main lobe, to the ends
+    assert run.channels_of() == {"acc_1": "dB", "acc_2": "dB"}
+
+
+def test_levels_are_standardised_by_the_training_part(run):
+    train_part = run.part("train")
+    found = run.explained_inputs(train_part).astype(np.float64)
+    assert found.shape == (24, 2, 24, 32)
+    front = run.regressor.front
+    np.testing.assert_allclose(front.mean.numpy(), found.mean(axis=(0, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(front.deviation.numpy(), found.std(axis=(0, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(front.reference.numpy(), train_part.x().std(axis=(0, 2)), rtol=1e-5)
+
+
+def test_a_run_opens_again_as_it_was(run, burst_data, tmp_path):
+    again = train(EXPERIMENT, data=burst_data, output=tmp_path / "again", progress=False)
+    for name in ("checkpoint.safetensors", "predictions.h5", "maps.h5", "references.h5"):
+        assert (again.path / name).read_bytes() == (run.path / name).read_bytes(), name
+    assert again.config.model == run.config.model == run.spec.model
+    assert (again.config.model.spectrogram.length, again.config.model.spectrogram.high) == ("4 ms", "6 kHz")
+
+
+def test_a_config_without_a_spectrogram_says_nothing_of_one():
+    words = {**EXPERIMENT, "model": {"backbone": "plain"}}
+    assert "spectrogram" not in load_experiment(words).model_dump(mode="json")["model"]
+
+
+def test_the_net_behind_its_front_is_the_same_net():
+    net, x = small_net(), torch.from_numpy(signals())
+    with torch.no_grad():
+        behind = net.behind
+        assert torch.equal(behind(net.levels(x)), net(x))
+        net.double()
+        assert net.behind is behind  # what is known of it is kept
+        assert torch.equal(net.behind(net.levels(x.double())), net(x.double()))
+    assert behind.front is None
+    assert behind.backbone is net.backbone
+    assert [name for name in net.state_dict() if name.startswith("_behind")] == []
+
+
+def test_the_laws_of_the_map_hold_behind_the_front():
+    net, x = small_net().double(), torch.from_numpy(signals(4)).double()
+    check_regressor(net.behind, net.levels(x).detach())
+    check_regressor(net, x)
+
+
+@pytest.mark.parametrize("of", ["spectrogram", "signal"])
+def test_integrated_gradients_are_complete_on_both_sides(of):
+    net = small_net(scale="amplitude").double()
+    maps = explain(net, signals(2), method="integrated-gradients", of=of, options={"steps": 400}, target_scale=1.0)
+    assert maps.axes[-1].name == ("x" if of == "signal" else "time")
+    assert maps.contributions.shape[1:] == ((512,) if of == "signal" else (32, 32))
+    assert (maps.completeness() < 0.02).all()
+    np.testing.assert_allclose(maps.prediction, net(torch.from_numpy(signals(2)).double()).detach()[:, 0])
+
+
+def test_a_gradient_of_the_signal_is_autograds():
+    net = small_net().double()
+    x = torch.from_numpy(signals(2)).double().requires_grad_()
+    (slope,) = torch.autograd.grad(net(x).sum(), x)
+    maps = explain(net, x.detach().numpy(), method="gradient", of="signal", unit="mm", channel_unit="V")
+    np.testing.assert_allclose(maps.contributions, slope[:, 0].numpy(), rtol=1e-9)
+    assert maps.map_unit == "mm/V"
+
+
+@pytest.mark.parametrize("rate", [2000.0, 44_100.0, 1e6])
+def test_a_bursts_map_peaks_at_its_hertz_and_second_within_one_cell(rate):
+    """Whatever lies in a cell counts for it: the loudest cell is the burst's."""
+    net = small_net(rate=rate, length=64, hop=16)
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight.copy_(weight.abs())
+    tone, when = 0.3 * rate, 300.0 / rate
+    x = burst(tone, when, rate=rate)[None, None].astype(np.float32)
+    time = Axis.uniform("time", "s", size=SAMPLES, step=1 / rate)
+    maps = explain(net, x, axes=[time], target="depth")
+    cell = np.unravel_index(maps.contributions[0].argmax(), maps.contributions[0].shape)
+    for axis, place, value in zip(maps.axes, cell, (tone, when), strict=True):
+        width = axis.edges[place + 1] - axis.edges[place]
+        assert axis.edges[place] - 0.5 * width <= value <= axis.edges[place + 1] + 0.5 * width
+
+
+def test_references_and_regions_may_lie_over_the_signal():
+    net, x = small_net(), signals(3)
+    time = Axis.uniform("time", "ms", size=SAMPLES, step=1e3 / RATE)
+    by_signal = explain(net, x, axes=[time], reference=x[0])
+    levels = net.levels(torch.from_numpy(x[:1]))[0].detach().numpy()
+    by_levels = explain(net, x, axes=[time], reference=levels)
+    np.testing.assert_allclose(by_signal.contributions, by_levels.contributions, atol=1e-9)
+    np.testing.assert_allclose(by_signal.contributions[0], 0.0, atol=1e-9)
+    codes = (np.arange(SAMPLES) >= 256).astype(np.uint8)
+    maps = explain(net, x, axes=[time], method="region-ablation", regions=codes)
+    halves = maps.contributions.reshape(3, 32, 2, 16)
+    assert np.ptp(halves, axis=(1, 3)).max() < 1e-12  # each half of the time is one region
+    assert np.abs(np.diff(halves[:, 0, :, 0], axis=1)).min() > 0
+
+
+def test_of_is_refused_where_it_means_nothing():
+    plain = Regressor(
+        build_backbone("plain", ndim=1, channels=1, widths=(3,), depth=1), targets=[TargetScaling("depth", "mm")],
+        input_mean=[0.0], input_scale=[1.0],
+    )  # fmt: skip
+    with pytest.raises(
+        ConfigError, match=r"of must be left out, for the net begins with no spectrogram\. Got 'signal'"
+    ):
+        explain(plain, signals(), of="signal")
+    with pytest.raises(ConfigError, match=r"of must be one of spectrogram, signal\. Got 'signl'\. Did you mean"):
+        explain(small_net(), signals(), of="signl")
+    for method in ("ram", "grad-cam", "deeplift", "guided-grad-cam"):
+        with pytest.raises(ConfigError, match="method must be one of the input that asks by gradients"):
+            explain(small_net(), signals(), of="signal", method=method)
+
+
+def test_signals_of_another_rate_are_refused(run, burst_data, tmp_path):
+    for rate in (8000.0, 16_010.0):
+        axes = (Axis.uniform("time", "s", size=SAMPLES, step=1 / rate),)
+        write_dataset(tmp_path / f"{rate:g}.h5", spec(axes=axes), records())
+        data = open_dataset(tmp_path / f"{rate:g}.h5")
+        for ask in (run.predict, run.explain):
+            with pytest.raises(DataError, match=rf"the axis must be time .* \(16000 Hz\)\. Got .* \({rate:g} Hz\)"):
+                ask(data)
+    with pytest.raises(DataError, match=r"the sample rate must be 16000 Hz, the net's\. Got 8000 Hz"):
+        explain(small_net(), signals(), axes=[Axis.uniform("time", "s", size=SAMPLES, step=1 / 8000.0)])
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"length": 4.0}, r"'model\.spectrogram\.length' must be a number with its unit, such as '4 ms'\. Got 4\.0"),
+        ({"length": "4 mm"}, r"a number with its unit, such as '4 ms'\. Got '4 mm'\. Length of the window"),
+        ({"hop": "0 ms"}, r"the hop must be 1 to 64 samples at 16000 Hz, the window's length\. Got 0"),
+        ({"hop": "5 ms"}, "Got 80. Windows farther apart"),
+        ({"high": "9 kHz"}, "the highest frequency must be at most 8000 Hz, half the sample rate. Got 9000 Hz"),
+        ({"bands": "mel"}, "the number of bands must be given where bands are mel or log. Got none. Say count = 64"),
+        ({"windw": "hann"}, r"Got 'model\.spectrogram\.windw'\. Did you mean 'window'\?"),
+        ({"window": "han"}, r"Got 'han'\. Did you mean 'hann'\?"),
+        ({"length": "40 ms"}, r"at least 640, the window's \(0\.04 s at 16000 Hz\)\. Got 512 \(0\.032 s\)"),
+    ],
+)
+def test_a_section_that_does_not_fit_is_refused_before_anything_is_written(burst_data, tmp_path, section, message):
+    model = {**EXPERIMENT["model"], "spectrogram": {**EXPERIMENT["model"]["spectrogram"], **section}}
+    with pytest.raises((ConfigError, ModelError), match=message):
+        train({**EXPERIMENT, "model": model}, data=burst_data, output=tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_no_signal_over_even_time_is_refused(disc_folder, tmp_path):
+    section = EXPERIMENT["model"]["spectrogram"]
+    words = {"name": "discs", "data": {"file": "discs.h5", "targets": ["mass"]}, "model": {"spectrogram": section}}
+    with pytest.raises(DataError, match=r"must be signals over one axis of time, such as s or ms\. Got 16 cells of y"):
+        train(words, data=disc_folder / "discs.h5", output=tmp_path / "run", progress=False)
+    time = np.arange(SAMPLES) / RATE
+    time[300:] += 0.2 / RATE
+    write_dataset(tmp_path / "uneven.h5", spec(axes=(Axis.from_centres("time", "s", time),)), records())
+    with pytest.raises(DataError, match=r"evenly spaced, within 0\.01 of an interval.*Got sample 299 at .*Resample"):
+        train(EXPERIMENT, data=tmp_path / "uneven.h5", output=tmp_path / "run", progress=False)
+
+
+def test_features_are_averaged_over_reversed_signals_only_where_spectrograms_reverse(tmp_path):
+    write_dataset(tmp_path / "bursts.h5", spec(symmetries=("reverse",)), records())
+    words = {**EXPERIMENT, "model": {**EXPERIMENT["model"], "symmetry_average": True}}
+    odd = {**words["model"], "spectrogram": {"length": "4 ms", "hop": "0.9375 ms"}}
+    with pytest.raises(ConfigError, match="such that a reversed signal has the reversed spectrogram, where"):
+        train({**words, "model": odd}, data=tmp_path / "bursts.h5", output=tmp_path / "odd", progress=False)
+    run = train(words, data=tmp_path / "bursts.h5", output=tmp_path / "run", progress=False)
+    x = torch.from_numpy(run.data().x(slice(0, 4)))
+    with torch.no_grad():
+        torch.testing.assert_close(run.regressor(x.flip(-1)), run.regressor(x), rtol=1e-5, atol=1e-3)
+        torch.testing.assert_close(
+            run.regressor.behind(run.regressor.levels(x)), run.regressor(x), rtol=1e-5, atol=1e-3
+        )
+
+
+def test_explaining_changes_nothing(run):
+    test, net = run.data().subset("test")[:2], run.regressor
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    net.train()
+    try:
+        run.explain(test, method="integrated-gradients", of="signal")
+        run.explain(test)
+        assert all(part.training for part in net.modules())
+    finally:
+        net.eval()
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_a_batch_is_its_samples_one_by_one(run):
+    test = run.data().subset("test")[:4]
+    whole = run.explain(test, target="frequency", reference="baseline")
+    for row in range(4):
+        one = run.explain(test[row : row + 1], target="frequency", reference="baseline")
+        np.testing.assert_allclose(one.contributions[0], whole.contributions[row], atol=1e-3)
+
+
+def test_maps_of_several_targets_share_one_answer():
+    net, x = small_net(), signals(2)
+    assert list(explain_regressor(net, x)) == ["depth"]
+    moved = replace(explain_regressor(net, x)["depth"], ids=("a", "b"))
+    assert moved.on_input_grid().contributions.shape == (2, 32, 32)
