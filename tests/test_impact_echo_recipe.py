@@ -285,3 +285,21 @@ def test_the_measured_plate_rings_where_physics_says(recipe, tmp_path):
     peak = frequencies[band][np.argmax(power[band])]
     assert abs(peak - 9.6e3) < 0.3e3  # measured on these plates: 9.5 to 9.7 kHz
     assert abs(peak / resonance_hz(3717.0, THICKNESS_CM) - 1) < 0.1
+
+
+def test_on_a_clock_of_depths_the_same_echo_stands_at_the_same_depth(recipe, tmp_path):
+    folder = tmp_path / "raw"
+    for specimen, speed in (("3542_12-8cm", 3542), ("3900_06cm", 3900)):
+        for x in (2, 4, 6):  # rings as a plate of 20 cm would, at v / 2T
+            signal = tap(1e-6, 4000, at_s=5.2e-4 + x * 1e-6, ringing_hz=speed / 0.4)
+            put(folder / specimen / f"x{x:02d}y02.txt", text_of(signal, 1e-6))
+    for clock in ("time", "depth"):
+        recipe.make(tmp_path / f"{clock}.h5", source=folder, clock=clock, samples=400, progress=False)
+    data = {clock: ram.open_dataset(tmp_path / f"{clock}.h5") for clock in ("time", "depth")}
+    axis = data["depth"].axes[0]
+    assert (axis.name, axis.unit) == ("depth", "cm")
+    assert axis.centres[50] == pytest.approx(0.0, abs=1e-9)
+    assert axis.centres[51] == pytest.approx(0.37)  # v t / 2 at 3,700 m/s and 2 us
+    late = slice(120, 400)
+    apart = {name: np.abs(one.x()[0, 0, late] - one.x()[-1, 0, late]).max() for name, one in data.items()}
+    assert apart["depth"] < 0.15 * apart["time"]

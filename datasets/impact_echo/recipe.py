@@ -64,7 +64,10 @@ SHARES = (0.7, 0.1, 0.2)
 DOUBTFUL = 0.7
 LEAST_S, LEAST_HZ = 1e-3, 1e5
 
+NOMINAL_M_S = 3700.0  # of the P-wave, where a clock in cm is described in ms
+
 Points = Literal["reliable", "gridded", "extrapolation"]
+Kind = Literal["time", "depth"]
 Signal = Float[np.ndarray, " time"]
 Parts = dict[str, list[str]]
 Row = dict[str, str]
@@ -109,6 +112,44 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Clock:
+    """The places at which each waveform is read off, from the peak of the Rayleigh wave.
+
+    Attributes
+    ----------
+    kind
+        ``"time"``; or ``"depth"``: half of the way that a P-wave has gone, so that the echo of the same depth stands at
+        the same place whatever the concrete's speed.
+    nominal_s
+        Times; for a clock of depths those of a wave of `NOMINAL_M_S`.
+    """
+
+    kind: Kind
+    nominal_s: Signal = field(repr=False)
+
+    def times_s(self, speed_m_s: float) -> Signal:
+        """Return when a wave of this speed is there."""
+        return self.nominal_s if self.kind == "time" else self.nominal_s * (NOMINAL_M_S / speed_m_s)
+
+    @property
+    def axis(self) -> Axis:
+        """The axis of the data file: time in s, or depth in cm."""
+        name, unit, scale, words = {
+            "time": ("time", "s", 1.0, ""),
+            "depth": ("depth", "cm", 100 * NOMINAL_M_S / 2, "depth of an echo, v t / 2"),
+        }[self.kind]
+        places = scale * self.nominal_s
+        step = float(places[1] - places[0])
+        return Axis.uniform(name, unit, size=len(places), step=step, start=float(places[0]), long_name=words)
+
+    def __str__(self) -> str:
+        """Return the words of the data file's account of itself."""
+        step, begin = self.nominal_s[1] - self.nominal_s[0], self.nominal_s[0]
+        said = f"clock {begin * 1e3:g} ms + {len(self.nominal_s)} x {step * 1e6:g} us"
+        return said if self.kind == "time" else f"{said} of a wave of {NOMINAL_M_S:g} m/s"
+
+
+@dataclass(frozen=True)
 class Measured:
     """A file, read."""
 
@@ -124,6 +165,7 @@ def make(
     *,
     source: Path | None = None,
     points: Points = "reliable",
+    clock: Kind = "time",
     rate_khz: float = 500.0,
     begin_ms: float = -0.1,
     samples: int = 1472,
@@ -142,8 +184,11 @@ def make(
         ``reliable``: points of the three gridded plates, away from edges; ``gridded``: all points of these, those
         near edges with a weight of 0 and in the training part; ``extrapolation``: the points over 12 and 25 cm, which
         have no coordinates, all in the test part.
+    clock
+        ``time``: seconds; ``depth``: v t / 2 in cm, with the P-wave's speed v of each specimen. Zero is the peak of the
+        Rayleigh wave.
     rate_khz, begin_ms, samples
-        The common clock; its zero is the peak of the Rayleigh wave.
+        Of the common clock; for ``depth`` those of a wave of 3,700 m/s.
     seed
         Of the random split.
     progress
@@ -161,10 +206,10 @@ def make(
         raise ConfigError(explained(where=str(HERE), what="rate_khz and samples", allowed="positive", got=got))
     with source_folder(source, published=PUBLISHED) as folder:
         measured, account = read_all(folder, points=points, progress=progress)
-    clock = begin_ms / 1e3 + np.arange(samples) / (rate_khz * 1e3)
+    common = Clock(clock, begin_ms / 1e3 + np.arange(samples) / (rate_khz * 1e3))
     parts = _parts([one.place for one in measured], points=points, seed=seed)
-    records = list(_records(measured, clock, parts))
-    spec = _specification(len(records), clock, parts, points=points, seed=seed)
+    records = list(_records(measured, common, parts))
+    spec = _specification(len(records), common, parts, points=points, seed=seed)
     write_dataset(output, spec, records)
     account += [_row(one, record) for one, record in zip(measured, records, strict=True)]
     _write_account(Path(f"{output}.files.csv"), account)
@@ -246,14 +291,15 @@ def _read(path: Path, place: Place) -> Measured:
     return Measured(place, signal, step_s, layout, sha256_of(path))
 
 
-def _records(measured: Sequence[Measured], clock: Signal, parts: Parts) -> Iterator[Record]:
+def _records(measured: Sequence[Measured], clock: Clock, parts: Parts) -> Iterator[Record]:
     """Yield the waveforms on one clock, in one polarity, with a root mean square of one."""
     of = {one.place.specimen: [o for o in measured if o.place.specimen == one.place.specimen] for one in measured}
     signs = {name: polarity([(one.signal, one.step_s) for one in several]) for name, several in of.items()}
     for number, one in enumerate(measured):
         sign = signs[one.place.specimen]
         comes = arrival(one.signal, one.step_s, sign=sign)
-        aligned = -sign * on_clock(one.signal - comes.rest, one.step_s, clock + comes.time_s)
+        times_s = clock.times_s(one.place.speed_m_s) + comes.time_s
+        aligned = -sign * on_clock(one.signal - comes.rest, one.step_s, times_s)
         rms = float(np.sqrt(np.mean(aligned**2)))
         yield Record(
             id=one.place.name.removesuffix(".txt"),
@@ -312,23 +358,21 @@ def _parts(places: Sequence[Place], *, points: Points, seed: int) -> Parts:
     }
 
 
-def _specification(count: int, clock: Signal, parts: Parts, *, points: Points, seed: int) -> DatasetSpec:
-    step = float(clock[1] - clock[0])
+def _specification(count: int, clock: Clock, parts: Parts, *, points: Points, seed: int) -> DatasetSpec:
     return DatasetSpec(
         name="impact_echo",
         source=f"measured: github.com/{REPOSITORY}, commit {COMMIT}, data/exp/raw; doi:10.6342/NTU202403450",
         licence="MIT, Copyright (c) 2024 hui30319",
-        created_with=f"datasets/impact_echo version {VERSION}, {points} points, clock {clock[0] * 1e3:g} ms + "
-        f"{len(clock)} x {step * 1e6:g} us, seed {seed}",
-        axes=(Axis.uniform("time", "s", size=len(clock), step=step, start=float(clock[0])),),
+        created_with=f"datasets/impact_echo version {VERSION}, {points} points, {clock}, seed {seed}",
+        axes=(clock.axis,),
         channels={"surface": "1"},
         targets={"depth": "cm"},
         parameters=PARAMETERS,
         splits=tuple(parts),
         count=count,
         weighted=points == "gridded",
-        notes="Time runs from the peak of the Rayleigh wave, which is negative; the root mean square of each waveform "
-        "is 1, parameter rms says what that was in V. Groups are specimens.",
+        notes=f"{clock.kind.capitalize()} runs from the peak of the Rayleigh wave, which is negative; the root mean "
+        "square of each waveform is 1, parameter rms says what that was in V. Groups are specimens.",
     )
 
 

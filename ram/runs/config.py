@@ -14,6 +14,7 @@ __all__ = [
     "ModelConfig",
     "TrainingConfig",
     "TrustConfig",
+    "VariationConfig",
     "load_experiment",
 ]
 
@@ -135,6 +136,16 @@ class ModelConfig(Section):
         return {key: value for key, value in content.items() if value is not None}
 
 
+class VariationConfig(Section):
+    """How training inputs are varied while their targets stay: what another day in the laboratory would change."""
+
+    gain: float = Field(default=0.0, ge=0, lt=1, description="Standard deviation of the logarithm of a sample's gain")
+    noise: float = Field(
+        default=0.0, ge=0, description="Standard deviation of added noise, as a share of the channel's own"
+    )
+    shift: int = Field(default=0, ge=0, description="Most cells by which the last axis is shifted: a trigger's jitter")
+
+
 class TrainingConfig(Section):
     """How the weights are found."""
 
@@ -156,6 +167,9 @@ class TrainingConfig(Section):
     loss: Literal["huber", "squared"] = Field(default="huber", description="On standardised targets")
     patience: int = Field(default=0, ge=0, description="Stop after this many epochs without gain; 0: never")
     augment: bool = Field(default=True, description="Apply the symmetries that the data set declares")
+    variation: VariationConfig = Field(
+        default_factory=VariationConfig, description="Gain, noise and shift that training inputs are varied with"
+    )
     threads: Positive = Field(default=2, description="Threads of torch; results repeat to the bit for the same number")
     device: Literal["cpu", "cuda", "mps", "auto"] = Field(
         default="cpu", description="Where the net is trained; auto: on a graphics card where there is one"

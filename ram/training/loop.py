@@ -27,6 +27,7 @@ from ram.training.checkpoints import Checkpoints
 from ram.training.course import Course, Epoch
 from ram.training.engine import Engine, State
 from ram.training.team import Team, shares
+from ram.training.variation import Variation
 
 _NAMED = 8
 
@@ -126,11 +127,14 @@ def _train_epoch(engine: Engine, train: Batches, fit: Fit, course: Course) -> No
     order = train.order(seed=fit.seed, epoch=course.epoch)[course.step * config.batch_size :]
     mine, batches = shares(order, batch_size=config.batch_size, team=engine.team)
     choice = _augmentation(fit, course.epoch)
+    variation = Variation.of(config.variation, seed=fit.seed, input_scale=engine.regressor.input_scale)
     measured, complete = _measured(engine, train)
     predict, standardise = net.standardised_prediction, net.standardised_targets
     share = len(engine.team.share(order[: config.batch_size]))
     for whole, batch in zip(batches, train.iterate(mine, batch_size=max(1, share)), strict=True):
         x = augment(batch.x, fit.group, choice[batch.positions]) if fit.group else batch.x
+        if variation:
+            x = variation.apply(x, rows=fit.rows[batch.positions], epoch=course.epoch)
         x, targets, parameters = engine.fabric.to_device((x, batch.targets, batch.parameters))
         predicted, wanted = predict(x, parameters), standardise(targets)
         weights = None if batch.weights is None else engine.fabric.to_device(batch.weights)
