@@ -51,6 +51,14 @@ def test_our_own_nets(name: str, ndim: int, norm: str, times: int) -> None:
     same_on_own_grid(net, x, times=times)
 
 
+@pytest.mark.parametrize("name", ["fcn", "resnet-1d", "inception-time"])
+def test_halvings_before_the_nets_of_time_series(name: str) -> None:
+    net = awake(build_backbone(name, ndim=1, channels=2, widths=(3, 4), depth=2, norm="batch", halvings=2))
+    x = torch.rand(SHAPE[1], dtype=torch.float64)
+    assert strides_of(net, x) == (4,)
+    same_on_own_grid(net, x, times=4)
+
+
 class Classic(nn.Module):
     """The layout of a ResNet as one finds it: odd kernels, max pool with padding, projections of stride 2."""
 

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["NORMS", "ConvBlock", "Downsample", "ResidualBlock", "convolution", "pool"]
+__all__ = [
+    "NORMS",
+    "ConvBlock",
+    "Downsample",
+    "Gain",
+    "InceptionBlock",
+    "InceptionModule",
+    "ResidualBlock",
+    "convolution",
+    "pool",
+]
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -13,6 +24,7 @@ from torch import Tensor, nn
 _CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _BATCH_NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _POOLS: dict[int, type[nn.Module]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+_MAXIMA: dict[int, type[nn.Module]] = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 
 NORMS = ("none", "batch")
 """What may follow a convolution: nothing but its bias, or a batch norm."""
@@ -76,32 +88,96 @@ class ResidualBlock(nn.Module):
     The body starts at zero, so that a deep net starts as a shallow one: by the scale of its last batch norm, or by
     a gain where there are no norms.
 
+    Parameters
+    ----------
+    kernels
+        Width of each convolution of the body; two of width `kernel` if not given.
+
     Source: He et al. 2016, arXiv:1512.03385, figure 5 left; zero start: Goyal et al. 2017, arXiv:1706.02677, 5.1.
     """
 
     def __init__(
-        self, ndim: int, channels: int, features: int, *, norm: str, kernel: int = 3, halve: bool = False
-    ) -> None:
+        self, ndim: int, channels: int, features: int, *, norm: str, kernel: int = 3, halve: bool = False,
+        kernels: Sequence[int] = (),
+    ) -> None:  # fmt: skip
         super().__init__()
-        stride, first_kernel = (2, kernel + 1) if halve else (1, kernel)
-        last = _normed(ndim, features, features, norm=norm, kernel=kernel)
+        first, *between, width = kernels or (kernel, kernel)
+        stride, first = (2, first + 1) if halve else (1, first)
+        last = _normed(ndim, features, features, norm=norm, kernel=width)  # its weights are drawn first
         if norm == "batch":
             nn.init.zeros_(cast(Tensor, last[-1].weight))
         else:
             last.append(Gain())
-        self.body = nn.Sequential(
-            ConvBlock(ndim, channels, features, norm=norm, kernel=first_kernel, stride=stride), *last
-        )
+        body: list[nn.Module] = [ConvBlock(ndim, channels, features, norm=norm, kernel=first, stride=stride)]
+        body += [ConvBlock(ndim, features, features, norm=norm, kernel=one) for one in between]
+        self.body = nn.Sequential(*body, *last)
         self.activation = nn.ReLU()  # a module: methods that change how gradients pass find it
-        self.shortcut = nn.Sequential()
-        if halve:
-            self.shortcut.append(pool(ndim))
-        if channels != features:
-            self.shortcut.extend(_normed(ndim, channels, features, norm=norm, kernel=1))
+        self.shortcut = _shortcut(ndim, channels, features, norm=norm, halve=halve)
 
     def forward(self, x: Float[Tensor, "batch channel *cells"]) -> Float[Tensor, "batch feature *halved"]:
         """Return relu(body(x) + shortcut(x))."""
         return self.activation(self.body(x) + self.shortcut(x))  # type: ignore[no-any-return]
+
+
+class InceptionModule(nn.Module):
+    """Three convolutions beside each other behind a bottleneck, and the largest of three neighbours beside them.
+
+    Each of the four makes a quarter of the feature maps, as near as it goes; the bottleneck has as many.
+
+    Source: Ismail Fawaz et al. 2020, arXiv:1909.04939, figure 2.
+    """
+
+    def __init__(self, ndim: int, channels: int, features: int, *, norm: str, kernel: int) -> None:
+        super().__init__()
+        wide, largest, middle, narrow = ((features + 3 - number) // 4 for number in range(4))
+        bias, self.bottleneck = norm == "none", nn.Sequential()
+        if channels > 1:
+            self.bottleneck.append(convolution(ndim, channels, wide, kernel=1, bias=bias))
+        seen = wide if channels > 1 else channels
+        pairs = ((4 * kernel + 3, wide), (2 * kernel + 1, middle), (kernel, narrow))
+        self.branches = nn.ModuleList(
+            convolution(ndim, seen, count, kernel=width, bias=bias) for width, count in pairs if count
+        )
+        if largest:
+            pooled = _MAXIMA[ndim](3, stride=1, padding=1)
+            self.branches.append(nn.Sequential(pooled, convolution(ndim, channels, largest, kernel=1, bias=bias)))
+        self.last = nn.Sequential(*[_BATCH_NORMS[ndim](features)] * (norm == "batch"), nn.ReLU())
+        self._convolved = len(self.branches) - (largest > 0)
+
+    def forward(self, x: Float[Tensor, "batch channel *cells"]) -> Float[Tensor, "batch feature *cells"]:
+        """Return what the branches see, one behind the other."""
+        narrowed = self.bottleneck(x)
+        seen = [branch(narrowed if number < self._convolved else x) for number, branch in enumerate(self.branches)]
+        return self.last(torch.cat(seen, dim=1))  # type: ignore[no-any-return]
+
+
+class InceptionBlock(nn.Module):
+    """Inception modules one behind the other, with a shortcut round them; starts as the shortcut.
+
+    Source: Ismail Fawaz et al. 2020, arXiv:1909.04939, figure 1; zero start as in `Gain`.
+    """
+
+    def __init__(self, ndim: int, channels: int, features: int, *, norm: str, kernel: int, depth: int) -> None:
+        super().__init__()
+        before = [channels, *[features] * (depth - 1)]
+        modules = [InceptionModule(ndim, c, features, norm=norm, kernel=kernel) for c in before]
+        self.body = nn.Sequential(*modules, Gain())
+        self.activation = nn.ReLU()
+        self.shortcut = _shortcut(ndim, channels, features, norm=norm)
+
+    def forward(self, x: Float[Tensor, "batch channel *cells"]) -> Float[Tensor, "batch feature *cells"]:
+        """Return relu(body(x) + shortcut(x))."""
+        return self.activation(self.body(x) + self.shortcut(x))  # type: ignore[no-any-return]
+
+
+def _shortcut(ndim: int, channels: int, features: int, *, norm: str, halve: bool = False) -> nn.Sequential:
+    """Return what is added to a body's result: its input, halved and of as many features where the body is."""
+    shortcut = nn.Sequential()
+    if halve:
+        shortcut.append(pool(ndim))
+    if channels != features:
+        shortcut.extend(_normed(ndim, channels, features, norm=norm, kernel=1))
+    return shortcut
 
 
 def _normed(ndim: int, channels: int, features: int, *, norm: str, kernel: int, stride: int = 1) -> list[nn.Module]:

@@ -97,11 +97,17 @@ class ModelConfig(Section):
     """The net: backbone, global average pooling (or flatten and dense layers), linear unit."""
 
     backbone: str = Field(
-        default="resnet", description="plain, resnet, encoder-decoder, small-field; given: of an adapted net"
+        default="resnet",
+        description="plain, resnet, encoder-decoder, small-field, fcn, resnet-1d, inception-time; "
+        "given: of an adapted net",
     )
-    widths: Widths = Field(default=(24, 64, 128), description="Feature maps of each stage; each halves the grid once")
+    widths: Widths = Field(default=(24, 64, 128), description="Feature maps of each stage; each halves the grid once but where it is kept")
     depth: Positive = Field(default=1, description="Convolutions or blocks of each stage")
-    kernel: Positive = Field(default=3, description="Width of the convolutions, odd")
+    kernel: Positive = Field(default=3, description="Width of the convolutions, odd; of the narrowest where they differ")
+    halvings: Positive | None = Field(
+        default=None,
+        description="Times the grid is halved before the first stage; of fcn, resnet-1d and inception-time, which keep it",
+    )
     norm: Literal["none", "batch"] = Field(default="none", description="Batch norms after convolutions, or none")
     head: Literal["gap", "dense"] = Field(
         default="gap",

@@ -138,6 +138,7 @@ class NetSpec:
             norm=self.model.norm,
             head_stages=self.model.head_stages,
             channels_apart=len(self.channels) if self.model.channels_apart else 0,
+            halvings=self.model.halvings or 0,
         )
 
     def _given(self) -> Recipe:
