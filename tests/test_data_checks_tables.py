@@ -66,8 +66,10 @@ PARTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
      r":/splits/default: the train part must be of at least 10 samples\. Got 9\. Measure more"),
     ("partly-grouped", {"groups": ["" if row < 4 else f"g{row // 4}" for row in ROWS]}, {},
      r":/groups rows 0 \(id s000\), .*: a group must be given for all samples or for none\. Got none for 4 of 40"),
-    ("group-leak", {"groups": [f"g{row // 8}" for row in ROWS]}, {},
-     r":/splits/default rows 8 \(id s008\).*: a group must be in one part of the split\. Got g1, g2, .* in train"),
+    ("group-leak", {"groups": ["plate" if row in {0, 16} else f"g{row // 4}" for row in ROWS]}, {},
+     r":/splits/default row 0 \(id s000\): a group must be in one part of the split\. Got plate in train and test\. T"),
+    ("validation-leak", {"groups": ["plate" if row in {0, 12} else f"g{row // 4}" for row in ROWS]}, {},
+     r":/splits/default row 0 \(id s000\): a group must be in one part of the split\. Got plate in train and valid"),
 ]  # fmt: skip
 
 

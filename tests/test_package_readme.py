@@ -38,14 +38,17 @@ def workplace(disc_folder: Path, disc_run: Path, tmp_path: Path, monkeypatch: py
     (tmp_path / "build").mkdir()
     for name in ("wheel.h5", "build/wheel_demo.h5", "experiments/discs.h5"):
         shutil.copy(disc_folder / "discs.h5", tmp_path / name)
-    shutil.copy(disc_folder / "discs.toml", tmp_path / "experiments/wheel.toml")
+    for name in ("wheel", "impact_echo_raw"):
+        shutil.copy(disc_folder / "discs.toml", tmp_path / f"experiments/{name}.toml")
     shutil.copytree(disc_run, tmp_path / "runs/wheel_demo")
     shutil.copy(disc_folder / "discs.h5", tmp_path / "runs/discs.h5")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md", "docs/data.md", "docs/checks.md", "docs/trust.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/quickstart.md", "docs/data.md", "docs/checks.md", "docs/trust.md", "docs/groups.md"]
+)
 @pytest.mark.usefixtures("workplace")
 def test_python_of_the_pages_runs(page: str) -> None:
     code = blocks(page, "python")
@@ -70,7 +73,7 @@ def test_commands_of_the_pages_are_understood(shell: Shell, line: str, monkeypat
     import ram
     from ram.data import importing, info, making
     from ram.runs import config, manifest, opening, settings
-    from ram.training import launching, learning_curve
+    from ram.training import cross_validation, launching, learning_curve
 
     reached = []
 
@@ -80,6 +83,7 @@ def test_commands_of_the_pages_are_understood(shell: Shell, line: str, monkeypat
 
     places = [(ram, "train"), (ram, "open_run"), (ram, "open_dataset"), (making, "make"), (info, "describe")]
     places += [(learning_curve, "learning_curve"), (launching, "run_together")]
+    places += [(cross_validation, "cross_validate")]
     places += [(manifest, "verify_files"), (settings, "schema"), (config, "load_experiment")]
     for home, name in (*places, (importing, "prepared"), (importing, "load_plan"), (opening, "open_data")):
         monkeypatch.setattr(home, name, stop)

@@ -13,8 +13,9 @@ from ram.cli.adapting import adapt
 from ram.cli.comparing import compare
 from ram.cli.curve import learning_curve
 from ram.cli.explain import explain, methods
+from ram.cli.groups import cross_validate
 from ram.cli.numbers import interval_figures, members_of, say_members, seeds_in, trust_lines
-from ram.cli.output import AsJson, as_csv, bar, figure, say, say_json, say_table, stoppable
+from ram.cli.output import AsJson, as_csv, bar, figure, say, say_json, say_table, say_to_errors, stoppable
 from ram.cli.sweep import sweep
 from ram.cli.trust import rerun, verify
 from ram.errors import ConfigError, explained
@@ -32,6 +33,9 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: ram adapt runs/dense --output runs/gap --set training.epochs=8")(adapt)
     app.command("learning-curve", epilog="Example: ram learning-curve experiments/wheel_demo.toml --seeds 3")(
         learning_curve
+    )
+    app.command("cross-validate", epilog="Example: ram cross-validate experiments/impact_echo_raw.toml --seeds 3")(
+        cross_validate
     )
     app.command(epilog="Example: ram sweep experiments/wheel_sweep.toml --jobs 2")(sweep)
     app.command(epilog="Example: ram predict runs/wheel_demo new_wheels.h5 --output table.csv")(predict)
@@ -104,6 +108,10 @@ def train(
         say_json({"run": str(run.path), "metrics": run.metrics, **members_of(run)})
         return
     say_metrics(run)
+    for found in run.checks:
+        if found["code"] == "group-leak":  # said once more, beside the figures that it is about
+            text = found["text"].replace("CONFIG", str(config)) if config.is_file() else found["text"]
+            say_to_errors(f"Warning: {text}")
     say(f"run: {run.path}")
 
 
@@ -170,7 +178,13 @@ def export(
 def report(run: RunFolder) -> None:
     """Write the run's report, one HTML file that needs nothing else, and pictures beside it."""
     import ram
+    from ram.runs.cross_validation import CROSS_VALIDATION_FILE, CrossValidation
 
+    if (run / CROSS_VALIDATION_FILE).is_file():
+        from ram.views.cross_validation import write_cross_validation
+
+        say(f"report: {write_cross_validation(CrossValidation(run))}")
+        return
     page = ram.write_report(ram.open_run(run))
     say(f"report: {page}")
     for picture in sorted((page.parent / "pictures").glob("*.png")):

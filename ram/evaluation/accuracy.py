@@ -27,7 +27,7 @@ class Accuracy:
     mape
         Mean absolute error relative to the measured value, in per cent; NaN where a measured value is zero.
     r2
-        Coefficient of determination; NaN for fewer than two samples.
+        Coefficient of determination; NaN where all measured values are equal, or there is but one.
     worst_id, worst_error
         The sample with the largest error, and prediction - measured there, in `unit`.
     """
@@ -83,7 +83,7 @@ def accuracy(
         rmse=float(metrics.root_mean_squared_error(m, p)),
         bias=float(np.mean(p - m)),
         mape=float(100 * metrics.mean_absolute_percentage_error(m, p)) if np.all(m != 0) else float("nan"),
-        r2=float(metrics.r2_score(m, p)) if known.size > 1 else float("nan"),
+        r2=float(metrics.r2_score(m, p)) if np.ptp(m) > 0 else float("nan"),
         worst_id=str(ids[known[worst]]) if ids is not None else str(known[worst]),
         worst_error=float(p[worst] - m[worst]),
     )

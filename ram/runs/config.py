@@ -11,6 +11,7 @@ __all__ = [
     "DataConfig",
     "Experiment",
     "ExplainConfig",
+    "LeaveOut",
     "ModelConfig",
     "TrainingConfig",
     "TrustConfig",
@@ -58,6 +59,17 @@ def _a_size(text: object) -> object:
 ByteSize = Annotated[str, BeforeValidator(_a_size)]
 
 
+class LeaveOut(Section):
+    """Groups that are the test part, in place of the file's split; the others train and validate."""
+
+    groups: Names = Field(min_length=1, description="Groups of the file, such as specimens, that the net never sees")
+    validation_share: float = Field(default=0.2, gt=0, lt=1, description="Share of the other samples that validates")
+    validation_by: Literal["auto", "group", "sample"] = Field(
+        default="auto",
+        description="Whether whole groups validate or samples of groups that are trained on; auto: groups from 5 on",
+    )
+
+
 class DataConfig(Section):
     """Where the data are and what is regressed."""
 
@@ -67,6 +79,7 @@ class DataConfig(Section):
     log_targets: Names = Field(default=(), description="Targets regressed in the logarithm: contributions are factors")
     parameters: Names = Field(default=(), description="Scalar design parameters that join at the linear unit")
     split: str = Field(default="default", description="Which of the file's splits is used")
+    leave_out: LeaveOut | None = Field(default=None, description="Groups that are tested, in place of the split's part")
     train_share: float = Field(
         default=1.0, gt=0, le=1, description="Share of the training part that is used, drawn by the seed; 1: all of it"
     )

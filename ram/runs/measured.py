@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["measured_targets", "target_units"]
+__all__ = ["measured_targets", "target_units", "training_means"]
 
 from collections.abc import Mapping, Sequence
 
@@ -52,3 +52,21 @@ def measured_targets(data: Dataset, units: Mapping[str, str]) -> Float[np.ndarra
             column = data.target_array([name])[:, 0]
             columns[:, number] = convert(column, unit=data.targets[name], to=unit)
     return columns
+
+
+def training_means(
+    train: Dataset, units: Mapping[str, str], *, log: Sequence[str] = ()
+) -> Float[np.ndarray, " target"]:
+    """Return the mean of each target over a training part, in these units; NaN where none was measured.
+
+    A sample of weight 2 counts as two; of a target in `log` it is the exponential of the logarithms' mean.
+    """
+    values, weights = measured_targets(train, units), train.weights
+    means = np.full(len(units), np.nan)
+    for number, name in enumerate(units):
+        column = np.log(values[:, number]) if name in log else values[:, number]
+        known = np.isfinite(column) & (weights > 0)
+        if known.any():
+            mean = np.average(column[known], weights=weights[known])
+            means[number] = np.exp(mean) if name in log else mean
+    return means

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["open_data"]
+__all__ = ["open_data", "parted"]
 
 from pathlib import Path
 
 from ram.data.dataset import Dataset, open_dataset, whole_of
+from ram.data.leaving_out import leave_out
 from ram.data.mapped.settings import Quantity
 from ram.data.mapped.source import MappedFile
 from ram.data.spec import SCHEMA
@@ -33,7 +34,25 @@ def open_data(
     DataError
         The file is missing, damaged, or does not hold what the mapping says.
     """
-    file = Path(path or section.file)
+    data = _opened(section, Path(path or section.file), for_prediction=for_prediction, cells=cells)
+    return data if for_prediction else parted(data, section)
+
+
+def parted(data: Dataset, section: DataConfig) -> Dataset:
+    """Return `data` with the experiment's own parts in place of the file's, where it leaves groups out.
+
+    Raises
+    ------
+    DataError
+        A group is not in the file, or too little is left.
+    """
+    out = section.leave_out
+    if out is None:
+        return data
+    return leave_out(data, out.groups, split=section.split, share=out.validation_share, by=out.validation_by)
+
+
+def _opened(section: DataConfig, file: Path, *, for_prediction: bool, cells: int | None) -> Dataset:
     if section.mapping is None:
         return open_dataset(file)
     if hdf5.schema_of(hdf5.check_is_hdf5(file)) == SCHEMA:

@@ -100,6 +100,18 @@ class Predictions:
         (_, measured), (low, high) = self.column(target), self.interval(target)
         return np.asarray((measured >= low) & (measured <= high))
 
+    def judgement(self, target: str) -> tuple[Float[np.ndarray, " sample"], Float[np.ndarray, " sample"]]:
+        """Return 1 for each measured value within its interval, and for each sample that is outside; NaN: not known.
+
+        Intervals that are infinite hold everything, which says nothing.
+        """
+        unknown = np.full(len(self), np.nan)
+        finite = self.has_intervals and np.isfinite(self.interval(target)).all()
+        return (
+            self.covered(target).astype(np.float64) if finite else unknown,
+            self.is_outside.astype(np.float64) if self.alarm > 0 else unknown,
+        )
+
     def with_judgement(self, judged: Judged) -> Predictions:
         """Return the same predictions with intervals, and with what lies outside."""
         return replace(

@@ -20,6 +20,7 @@ from ram.runs.ensemble import Ensemble
 from ram.runs.lock import locked
 from ram.runs.manifest import write_manifest
 from ram.runs.measured import measured_targets
+from ram.runs.opening import parted
 from ram.runs.parts import part_of
 from ram.runs.repeatable import repeatable
 from ram.runs.run import CALIBRATION_FILE, ENSEMBLE_FILE, Run
@@ -126,7 +127,8 @@ def _train_member(
 
 def _finish(ensemble: Ensemble, data: str | Path | Dataset | None) -> None:
     """Calibrate, predict, explain and measure as one; the manifest comes last."""
-    whole = data if isinstance(data, Dataset) else ensemble.members[0].data(data)
+    first = ensemble.members[0]
+    whole = parted(data, first.config.data) if isinstance(data, Dataset) else first.data(data)
     parts = {name: part_of(whole, ensemble.config, name) for name in PARTS}
     with stopping() as stop, repeatable(ensemble.config.training.threads):
         stop.says = f"go on with 'ram train --resume {ensemble.path}'"

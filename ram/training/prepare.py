@@ -24,7 +24,7 @@ from ram.models.symmetry import Symmetry, symmetry_group
 from ram.runs.config import Experiment
 from ram.runs.measured import measured_targets, target_units
 from ram.runs.net import NetSpec
-from ram.runs.opening import open_data
+from ram.runs.opening import open_data, parted
 from ram.runs.parts import CHOOSING, part_of
 from ram.training.starting import describing, recipe_of, take_over
 
@@ -76,8 +76,8 @@ def prepare(
     ConfigError, DataError, ModelError
         Where config, data and net do not fit each other.
     """
-    whole = data if isinstance(data, Dataset) else open_data(experiment.data, data)
     section = experiment.data
+    whole = parted(data, section) if isinstance(data, Dataset) else open_data(section, data)
     experiment = experiment if net is None else describing(net, experiment)
     findings = checked(whole, experiment)
     batches, units = batches_of(whole, experiment, ("train", CHOOSING), processes=processes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["TrainingProgress", "say_checked", "say_differences", "say_warm"]
+__all__ = ["TrainingProgress", "say_checked", "say_differences", "say_fold", "say_warm"]
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -28,6 +28,12 @@ def say_checked(findings: Sequence[Finding], *, samples: int) -> None:
 def say_differences(differences: Sequence[str]) -> None:
     """Say on standard error what is other than it was when the run was started."""
     said = f"Warning: goes on elsewhere than it was started, so that the last bits may differ: {', '.join(differences)}"
+    Console(stderr=True, highlight=False, markup=False, emoji=False).print(said, soft_wrap=True)
+
+
+def say_fold(groups: Sequence[str], *, number: int, count: int) -> None:
+    """Say on standard error which groups are left out of the training that begins."""
+    said = f"fold {number} of {count}: without {', '.join(groups)}"
     Console(stderr=True, highlight=False, markup=False, emoji=False).print(said, soft_wrap=True)
 
 

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-__all__ = ["Table", "tables", "write_comparison"]
+__all__ = ["tables", "write_comparison"]
 
-import base64
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
 from matplotlib.figure import Figure
 
-import ram
 from ram.runs.comparison import Comparison
 from ram.storage.atomic import write_bytes, write_json, write_text
 from ram.views.comparison_pictures import error_bars, map_rows, scatter_rows
+from ram.views.plain_page import Table, plain_page, section
 from ram.views.style import embedded, png, styled
 
 _LONGEST = 40
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table; the first column is text."""
-
-    caption: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def tables(comparison: Comparison) -> dict[str, list[Table]]:
@@ -156,23 +141,15 @@ def _finite(value: Any) -> Any:
 def _page(comparison: Comparison, pictures: Mapping[str, Figure]) -> str:
     found = tables(comparison)
     shown = {name: [embedded(figure, f"{name} of the runs")] for name, figure in pictures.items()}
-    folder = files("ram.views")
-    style = folder.joinpath("report.css").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    template = environment.from_string(folder.joinpath("comparison.html.jinja").read_text(encoding="utf-8"))
-    return template.render(
-        title=f"{', '.join(comparison.names)} side by side",
-        sections=[
-            _section("Runs", found["runs"]),
-            _section("Accuracy", found["metrics"], pictures=[*shown["errors"], *shown["predictions"]]),
-            _section("Agreement", found["agreement"], pictures=shown.get("maps", []), words=[_AGREEMENT]),
-            _section("Where the configs differ", found["config"], nothing="They do not."),
-            _section("Where the environments differ", found["environment"], nothing="They do not."),
+    return plain_page(
+        f"{', '.join(comparison.names)} side by side",
+        [
+            section("Runs", found["runs"]),
+            section("Accuracy", found["metrics"], pictures=[*shown["errors"], *shown["predictions"]]),
+            section("Agreement", found["agreement"], pictures=shown.get("maps", []), words=[_AGREEMENT]),
+            section("Where the configs differ", found["config"], nothing="They do not."),
+            section("Where the environments differ", found["environment"], nothing="They do not."),
         ],
-        style=Markup(style),  # the package's own file, whose digest the policy names
-        style_digest=f"sha256-{digest}",
-        generator=f"ram {ram.__version__}",
     )
 
 
@@ -181,15 +158,3 @@ _AGREEMENT = (
     "differences is over all cells of a sample, in the target's unit, and is also given as a share of the sum of the "
     "absolute contributions. In the picture the samples go from the least to the most agreement."
 )
-
-
-def _section(
-    title: str,
-    content: Sequence[Table],
-    *,
-    pictures: Sequence[Mapping[str, str]] = (),
-    words: Sequence[str] = (),
-    nothing: str = "",
-) -> dict[str, Any]:
-    said = list(words) if content else [nothing]
-    return {"title": title, "words": [text for text in said if text], "tables": content, "pictures": pictures}

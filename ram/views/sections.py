@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ram.evaluation.regions import RegionRow
-from ram.views import map_sections, trust_sections
+from ram.views import group_sections, map_sections, trust_sections
 from ram.views.adapted import adapted
 from ram.views.numbers import figure, fixed, per_cent
 from ram.views.pictures import errors, scatter, training_curve
@@ -27,14 +27,14 @@ _FIGURES = (
 
 def page(story: Story) -> Content:
     """Return the content of every section."""
-    return {
+    content: Content = {
         "title": _title(story),
         "subtitle": _subtitle(story),
         "summary": summary(story),
         "tiles": _tiles(story),
-        "sections": _anchors(story),
         "hero": map_sections.hero(story),
         "accuracy": _accuracy(story),
+        "groups": group_sections.groups(story),
         "adapted": adapted(story),
         "trust": trust_sections.trust(story),
         "gallery": map_sections.gallery(story),
@@ -46,6 +46,7 @@ def page(story: Story) -> Content:
         "config": list(_flat(story.run.config.model_dump(mode="json"))),
         "provenance": list(_flat(story.run.provenance)),
     }
+    return {**content, "sections": _anchors(content)}
 
 
 def _title(story: Story) -> str:
@@ -64,6 +65,7 @@ def summary(story: Story) -> str:
     sentences = [
         f"The net learned from {counts['train']:,} samples; {_held_out_words(story, counts['validation'])}.",
         _error_sentence(story, counts["test"]),
+        group_sections.remembered(story),
         _interval_sentence(story),
         _map_sentence(story),
         _agreement_sentence(story),
@@ -144,16 +146,14 @@ def _tile(story: Story, name: str, figures: Mapping[str, Any]) -> Content:
     }
 
 
-def _anchors(story: Story) -> list[tuple[str, str]]:
+def _anchors(content: Content) -> list[tuple[str, str]]:
+    """Return the sections that there are."""
     every = [
-        ("accuracy", "Numbers"), ("adapted", "Before and after"), ("trust", "Trust"), ("maps", "Maps"),
-        ("regions", "Regions"), ("parts", "Parts"),
-        ("physics", "Physics"), ("data", "Data"), ("training", "Training"), ("config", "Config and provenance"),
+        ("accuracy", "Numbers"), ("groups", "Groups"), ("adapted", "Before and after"), ("trust", "Trust"),
+        ("maps", "Maps"), ("regions", "Regions"), ("parts", "Parts"), ("physics", "Physics"), ("data", "Data"),
+        ("training", "Training"), ("config", "Config and provenance"),
     ]  # fmt: skip
-    left_out = set() if story.targets[story.first].regions else {"regions"}
-    left_out |= set() if story.shown.maps.part_names else {"parts"}
-    left_out |= set() if story.run.adaptation else {"adapted"}
-    return [pair for pair in every if pair[0] not in left_out]
+    return [pair for pair in every if content.get(pair[0], "there") is not None]
 
 
 def _accuracy(story: Story) -> Content:

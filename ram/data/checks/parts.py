@@ -109,9 +109,18 @@ GROUP_LEAK = Defect(
     severity="warning",
     what="a group",
     allowed="in one part of the split",
-    rule="one group has samples in more than one part",
+    rule="one group has samples in the test part and in another one",
     reason="samples of one specimen are alike; the test figures then say how well it is remembered",
-    remedy="Split by group",
+    remedy="Test it on groups that it has not seen, 'ram cross-validate CONFIG', or split by group",
+)
+VALIDATION_LEAK = Defect(
+    code="validation-leak",
+    severity="warning",
+    what="a group",
+    allowed="in one part of the split",
+    rule="one group has samples in the training and in the validation part, and none in the test part",
+    reason="the epoch that is kept suits groups that are known, and intervals are too narrow for a new one",
+    remedy="Let whole groups validate where there are enough of them",
 )
 SAME_ID = Defect(
     code="same-id",
@@ -134,7 +143,7 @@ BLANK_ID = Defect(
 
 DEFECTS = (
     NO_TARGET, UNKNOWN_TARGET, UNKNOWN_PARAMETER, NO_SPLIT, SMALL_TRAIN, SMALL_VALIDATION, NO_TEST, FEW_SAMPLES,
-    ONE_GROUP, PARTLY_GROUPED, GROUP_LEAK, SAME_ID, BLANK_ID,
+    ONE_GROUP, PARTLY_GROUPED, GROUP_LEAK, VALIDATION_LEAK, SAME_ID, BLANK_ID,
 )  # fmt: skip
 
 
@@ -186,14 +195,12 @@ def find_leaking_groups(question: Asked) -> Iterator[Finding]:
     parts = np.zeros((len(PARTS), names.size), dtype=np.bool_)
     for number, part in enumerate(PARTS):
         parts[number, of[question.parts == part]] = True
-    torn = (parts.sum(axis=0) > 1) & (names != "")
-    if torn.any() and question.split in data.splits:
-        yield GROUP_LEAK.found(
-            data,
-            f"splits/{question.split}",
-            rows=np.sort(first[torn]),
-            got=f"{_shown(names[torn])} in {_places(parts[:, torn])}",
-        )
+    torn = (parts.sum(axis=0) > 1) & (names != "") & (question.split in data.splits)
+    tested = parts[PARTS.index("test")]
+    for defect, of_it in ((GROUP_LEAK, torn & tested), (VALIDATION_LEAK, torn & ~tested)):
+        if of_it.any():
+            got = f"{_shown(names[of_it])} in {_places(parts[:, of_it])}"
+            yield defect.found(data, f"splits/{question.split}", rows=np.sort(first[of_it]), got=got)
 
 
 def _ids(question: Asked) -> Iterator[Finding]:
