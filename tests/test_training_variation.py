@@ -11,7 +11,7 @@ import torch
 import ram
 from ram.errors import ConfigError
 from ram.runs.config import VariationConfig, load_experiment
-from ram.training.variation import Variation, shifted
+from ram.training.variation import Variation, coloured, shifted
 
 
 def varied(x: torch.Tensor, rows: list[int], *, epoch: int = 1, seed: int = 0, scale: float = 1.0, **config: float):
@@ -38,6 +38,26 @@ def test_gain_and_noise_are_as_large_as_was_asked_for():
     noise = varied(x, rows, noise=0.5, scale=4.0) - x
     assert noise.std().item() == pytest.approx(2.0, rel=0.02)
     assert abs(noise.mean().item()) < 0.03
+
+
+def test_a_colour_is_a_gain_for_each_frequency_and_no_delay():
+    time = torch.arange(1024) / 1024
+    tones = {cycles: torch.sin(2 * torch.pi * cycles * time)[None] for cycles in (16, 128, 400)}
+    draw = np.random.default_rng(0)
+    logs = []
+    for _ in range(300):
+        heights, phases = 0.3 * draw.standard_normal(3), draw.uniform(0, 2, 3)
+        found = []
+        for tone in tones.values():
+            middle = slice(300, 700)  # at the ends the tone begins and breaks off
+            heard, own = coloured(tone, heights, phases)[0, middle], tone[0, middle]
+            gain = float(heard @ own / (own @ own))
+            assert (heard - gain * own).norm() < 0.06 * heard.norm()  # no delay
+            found.append(np.log(gain))
+        logs.append(found)
+    spread = np.std(logs, axis=0)
+    np.testing.assert_allclose(spread, 0.3, rtol=0.15)
+    assert np.corrcoef(np.transpose(logs))[0, 2] < 0.9  # not one gain for all
 
 
 def test_a_shift_reaches_both_ways_and_no_farther():
@@ -67,7 +87,7 @@ def test_more_than_can_be_is_refused_by_name():
 
 
 def test_training_sees_varied_inputs_and_repeats_to_the_bit(disc_folder: Path, disc_run: Path, tmp_path: Path):
-    words = ["gain=0.1", "noise=0.1", "shift=2"]
+    words = ["gain=0.1", "colour=0.2", "noise=0.1", "shift=2"]
     experiment = load_experiment(disc_folder / "discs.toml", overrides=[f"training.variation.{word}" for word in words])
     one, two = (ram.train(experiment, output=tmp_path / name, progress=False) for name in ("one", "two"))
     first, second, plain = ((path / "checkpoint.safetensors").read_bytes() for path in (one.path, two.path, disc_run))

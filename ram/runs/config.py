@@ -159,6 +159,12 @@ class VariationConfig(Section):
     """How training inputs are varied while their targets stay: what another day in the laboratory would change."""
 
     gain: float = Field(default=0.0, ge=0, lt=1, description="Standard deviation of the logarithm of a sample's gain")
+    colour: float = Field(
+        default=0.0,
+        ge=0,
+        lt=2,
+        description="The same of a gain that varies over frequency, along the last axis: another sensor or hammer",
+    )
     noise: float = Field(
         default=0.0, ge=0, description="Standard deviation of added noise, as a share of the channel's own"
     )

@@ -1,4 +1,4 @@
-"""Variation of training inputs that leaves their targets as they are: another gain, a late trigger, noise.
+"""Variation of training inputs that leaves targets as they are: another gain, another sensor, a late trigger, noise.
 
 What a laboratory changes from one day to the next, a net should not learn from. Each draw is a function of (seed,
 epoch, row in the file): neither the number of workers nor an interruption changes it.
@@ -17,6 +17,8 @@ from torch import Tensor
 
 from ram.randomness import generator
 from ram.runs.config import VariationConfig
+
+_WAVES = 3
 
 Inputs = Float[Tensor, "batch channel *space"]
 
@@ -42,7 +44,7 @@ class Variation:
     @classmethod
     def of(cls, config: VariationConfig, *, seed: int, input_scale: Float[Tensor, " channel"]) -> Variation | None:
         """Return the variation, None where nothing is varied; `input_scale` is each channel's standard deviation."""
-        if not (config.gain or config.noise or config.shift):
+        if not (config.gain or config.colour or config.noise or config.shift):
             return None
         return cls(config, seed, config.noise * input_scale.cpu().double().numpy())
 
@@ -62,13 +64,41 @@ class Variation:
         return varied
 
     def _one(self, x: Tensor, draw: np.random.Generator) -> Tensor:
-        """Return one sample, shape (channel, *space), varied; all draws are made, whatever is asked for."""
+        """Return one sample, shape (channel, *space), varied; of what is not asked for nothing is drawn but noise."""
         gain, share = float(np.exp(self.config.gain * draw.standard_normal())), float(draw.uniform(-1.0, 1.0))
         varied = gain * shifted(x, round(share * self.config.shift))
+        if self.config.colour:
+            varied = coloured(varied, self.config.colour * draw.standard_normal(_WAVES), draw.uniform(0, 2, _WAVES))
         if not self.config.noise:
             return varied
         noise = draw.standard_normal(tuple(x.shape), dtype=np.float32)
         return varied + torch.from_numpy(noise * self.noise.reshape(-1, *[1] * (x.ndim - 1)).astype(np.float32))
+
+
+def coloured(
+    x: Float[Tensor, "channel *space"], heights: Float[np.ndarray, " wave"], phases: Float[np.ndarray, " wave"]
+) -> Float[Tensor, "channel *space"]:
+    """Return `x` with another gain for each frequency along the last axis, as another sensor or hammer would have.
+
+    The logarithm of the gain is a sum of waves over the logarithm of the frequency, the first of half a period from the
+    lowest frequency to the highest; delays stay as they are. Of several channels all are changed alike.
+
+    Parameters
+    ----------
+    heights, phases
+        Of the waves; phases in units of pi. The sum has the standard deviation of a height.
+
+    >>> flat = coloured(torch.eye(1, 64), np.zeros(3), np.zeros(3))
+    >>> torch.allclose(flat, torch.eye(1, 64), atol=1e-6)
+    True
+    """
+    size = x.shape[-1]
+    octaves = np.log2(np.arange(size + 1).clip(min=1)) / np.log2(size)  # of a signal with as many zeros behind it
+    waves = np.cos(np.pi * (np.outer(np.arange(1, len(heights) + 1), octaves) + phases[:, None]))
+    gain = np.exp(np.sqrt(2 / len(heights)) * (heights @ waves)).astype(np.float32)
+    spectrum = torch.fft.rfft(x, n=2 * size) * torch.from_numpy(gain)
+    heard: Tensor = torch.fft.irfft(spectrum, n=2 * size)
+    return heard[..., :size]
 
 
 def shifted(x: Float[Tensor, "channel *space"], cells: int) -> Float[Tensor, "channel *space"]:
