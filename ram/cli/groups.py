@@ -77,7 +77,7 @@ def cross_validate(
     say(f"report: {page}")
     for picture in sorted(found.path.glob("groups*.png")):
         say(f"picture: {picture}")
-    say(f"runs: {found.path}")
+    say(f"runs: {found.path}, one for each {'group' if found.settings['folds'] is None else 'fold'}")
 
 
 def say_groups(found: CrossValidation) -> None:

@@ -1,4 +1,4 @@
-"""How good a regressor is on groups that it never saw, as one command: each group is left out once."""
+"""How good a regressor is on groups that it never saw, as one command: each group is left out of one run."""
 
 from __future__ import annotations
 

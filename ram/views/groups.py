@@ -118,7 +118,8 @@ def _points(
 def _bars(axes: Axes, rows: Sequence[GroupRow], colours: Mapping[str, str]) -> None:
     places = np.arange(len(rows))
     errors, constants = ([getattr(row, name) for row in rows] for name in ("mae", "constant_mae"))
-    axes.barh(places, errors, height=0.62, color=[colours.get(row.group, BLUE) for row in rows])
+    bars = axes.barh(places, errors, height=0.62, color=[colours.get(row.group, BLUE) for row in rows])
+    axes.bar_label(bars, [f"{error:.3g}" for error in errors], label_type="center", color="white", fontsize=8)
     axes.plot(constants, places, "|", color=INK, markersize=12, markeredgewidth=1.6, label="mean of the training part")
     axes.set_yticks(places, [row.group if len(row.group) <= 24 else f"{row.group[:23]}…" for row in rows])
     axes.set_xlim(left=0)
