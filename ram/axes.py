@@ -7,10 +7,10 @@ each cell's extent, so that its sum is kept (law 4 of the map).
 
 from __future__ import annotations
 
-__all__ = ["SYMMETRIES", "Axis", "extents_between", "overlap", "share_within"]
+__all__ = ["SYMMETRIES", "Axis", "extents_between", "overlap", "prefixed", "readable", "share_within"]
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -103,6 +103,35 @@ class Axis:
         """Whether both axes have the same name, unit and cells."""
         same_words = (self.name, self.unit, self.size) == (other.name, other.unit, other.size)
         return same_words and np.array_equal(self.edges, other.edges)
+
+
+_PREFIXES = {
+    "s": (("s", 1.0), ("ms", 1e-3), ("\N{MICRO SIGN}s", 1e-6), ("ns", 1e-9)),
+    "Hz": (("GHz", 1e9), ("MHz", 1e6), ("kHz", 1e3), ("Hz", 1.0)),
+}
+_NEARLY = 0.95  # a record of 0.9999 s is one of a second
+
+
+def prefixed(unit: str, *, largest: float) -> tuple[str, float]:
+    """Return the unit in which a number as large as `largest` is read, and how many of the old unit it is.
+
+    >>> prefixed("Hz", largest=8000.0), prefixed("mm", largest=8000.0)
+    (('kHz', 1000.0), ('mm', 1.0))
+    """
+    return next((pair for pair in _PREFIXES.get(unit, ()) if largest >= _NEARLY * pair[1]), (unit, 1.0))
+
+
+def readable(*axes: Axis) -> tuple[Axis, ...]:
+    """Return axes along the same direction as people read them: seconds and hertz with a prefix that suits.
+
+    >>> (axis,) = readable(Axis.uniform("time", "s", size=100, step=1e-3))
+    >>> axis.label, float(axis.centres[-1])
+    ('time (ms)', 99.0)
+    """
+    unit, size = prefixed(axes[0].unit, largest=max(float(np.abs(axis.edges).max()) for axis in axes))
+    if size == 1.0 or any(axis.unit != axes[0].unit for axis in axes):
+        return axes
+    return tuple(replace(axis, unit=unit, centres=axis.centres / size, edges=axis.edges / size) for axis in axes)
 
 
 def extents_between(centres: ArrayLike, *, low: float, high: float) -> Array:

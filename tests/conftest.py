@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -267,3 +268,74 @@ def rewrite(path: Path, name: str, values: np.ndarray) -> Dataset:
 @pytest.fixture(name="rewrite")
 def _rewrite() -> Callable[..., Dataset]:
     return rewrite
+
+
+BURST_RATE, BURST_SAMPLES, BURST_COUNT = 16_000.0, 512, 40
+BURST_EXPERIMENT: dict[str, Any] = {
+    "name": "bursts",
+    "seed": 2,
+    "data": {"file": "bursts.h5", "targets": ["frequency"]},
+    "model": {
+        "backbone": "resnet",
+        "widths": [4, 6],
+        "coordinates": ["frequency"],
+        "spectrogram": {"length": "4 ms", "hop": "1 ms", "low": "500 Hz", "high": "6 kHz"},
+    },
+    "training": {"epochs": 2, "batch_size": 8, "threads": 1},
+    "explain": {"samples": 3},
+}
+
+
+def burst(
+    tone: float, when: float, *, rate: float = BURST_RATE, samples: int = BURST_SAMPLES, width: float = 16.0
+) -> np.ndarray:
+    """A tone of a few milliseconds."""
+    time = np.arange(samples) / rate
+    return np.exp(-(((time - when) * rate / width) ** 2)) * np.sin(2 * np.pi * tone * time)
+
+
+def burst_records(count: int = BURST_COUNT, **columns: Any) -> Iterator[Record]:
+    """Bursts in two channels, the second one half as loud and noisy."""
+    for index in range(count):
+        draw = generator(7, "burst", index)
+        tone = draw.uniform(1000.0, 5000.0)
+        x = draw.uniform(1.0, 3.0) * burst(tone, draw.uniform(0.006, 0.026))
+        both = np.stack([x, 0.5 * x]) + np.array([[0.01], [0.05]]) * draw.standard_normal((2, BURST_SAMPLES))
+        part = ("train", "train", "train", "validation", "test")[index % 5]
+        yield Record(id=f"s{index:03d}", group=f"g{index}", x=both.astype(np.float32), targets={"frequency": tone},
+                     split={"default": part}, **columns)  # fmt: skip
+
+
+def burst_spec(**changes: Any) -> DatasetSpec:
+    """Bursts at two accelerometers."""
+    content = {
+        "name": "bursts", "source": "made for the tests", "licence": "MIT", "created_with": "tests",
+        "axes": (Axis.uniform("time", "s", size=BURST_SAMPLES, step=1 / BURST_RATE),),
+        "channels": {"acc_1": "m/s**2", "acc_2": "m/s**2"}, "targets": {"frequency": "Hz"}, "count": BURST_COUNT,
+    }  # fmt: skip
+    return DatasetSpec(**(content | changes))
+
+
+@pytest.fixture(scope="session")
+def bursts() -> SimpleNamespace:
+    """How burst data are made: ``experiment``, ``records(count)``, ``spec(**changes)``, ``burst(tone, when)``."""
+    return SimpleNamespace(
+        experiment=BURST_EXPERIMENT, records=burst_records, spec=burst_spec, burst=burst, rate=BURST_RATE,
+        samples=BURST_SAMPLES,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def burst_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of 40 bursts; nothing may be written there."""
+    path = tmp_path_factory.mktemp("bursts") / "bursts.h5"
+    write_dataset(path, burst_spec(), burst_records())
+    return path
+
+
+@pytest.fixture(scope="session")
+def burst_run(burst_data: Path) -> Path:
+    """The folder of a run of two epochs whose net begins with a spectrogram; nothing may be written there."""
+    from ram.training.train import train
+
+    return train(BURST_EXPERIMENT, data=burst_data, output=burst_data.parent / "run", progress=False).path

@@ -15,9 +15,9 @@ from ram.models.spectrogram import WINDOWS, Spectrogram, main_lobe, window_of
 
 def levels(x, *, reference=1.0, **words):
     """Levels of one signal in float64, (frequency, frame), and the layer."""
-    layer = Spectrogram([reference], **{"scale": "amplitude", **words}).double()
+    layer = Spectrogram(1, **{"scale": "amplitude", **words}).double()
     with torch.no_grad():
-        return layer(torch.as_tensor(x)[None, None])[0, 0].numpy(), layer
+        return layer(torch.as_tensor(x)[None, None], torch.tensor([reference]))[0, 0].numpy(), layer
 
 
 def scipys_amplitudes(x, layer, *, window, frames):
@@ -116,7 +116,7 @@ def test_an_impulse_is_seen_by_the_frames_whose_windows_hold_it_and_loudest_in_i
 
 
 def test_frames_part_the_signal_into_hops():
-    layer = Spectrogram([1.0], sample_rate_hz=1000.0, length=41, hop=9, divisor=4)
+    layer = Spectrogram(1, sample_rate_hz=1000.0, length=41, hop=9, divisor=4)
     _, time = layer.axes(100, start_s=0.25)
     assert layer.grid(100) == (20, 12)  # 21 bins and 12 hops; four divides 20 and 12
     np.testing.assert_allclose(time.edges, 0.25 + (np.arange(13) * 9 - 0.5) / 1000.0)
@@ -124,7 +124,7 @@ def test_frames_part_the_signal_into_hops():
 
 
 def test_a_window_that_cannot_lie_in_the_middle_says_where_it_lies():
-    layer = Spectrogram([1.0], sample_rate_hz=1.0, length=8, hop=3)
+    layer = Spectrogram(1, sample_rate_hz=1.0, length=8, hop=3)
     _, time = layer.axes(30)
     np.testing.assert_allclose(time.centres, np.arange(10) * 3 - 2 + 3.5)
     np.testing.assert_allclose(time.edges, [-0.5, *(np.arange(1, 10) * 3), 29.5])
@@ -138,7 +138,7 @@ def test_a_signal_that_runs_backwards_has_the_spectrogram_that_runs_backwards():
     np.testing.assert_allclose(backwards, forwards[:, ::-1], atol=1e-9)
     assert layer.reversible(240)
     assert not layer.reversible(246)  # 41 frames make 42
-    assert not Spectrogram([1.0], sample_rate_hz=1.0, length=25, hop=6).reversible(240)  # half a sample beside
+    assert not Spectrogram(1, sample_rate_hz=1.0, length=25, hop=6).reversible(240)  # half a sample beside
 
 
 def test_frequencies_are_cut_and_filled_up_to_what_the_net_needs():
@@ -147,7 +147,7 @@ def test_frequencies_are_cut_and_filled_up_to_what_the_net_needs():
         (0.0, math.inf, 1, (0, 500)), (0.0, math.inf, 8, (0, 470)), (100.0, 200.0, 1, (100, 200)),
         (100.0, 200.0, 8, (100, 250)), (400.0, math.inf, 8, (400, 470)),
     ):  # fmt: skip
-        layer = Spectrogram([1.0], **words, low_hz=low, high_hz=high, divisor=divisor)
+        layer = Spectrogram(1, **words, low_hz=low, high_hz=high, divisor=divisor)
         assert (layer.frequency.centres[0], layer.frequency.centres[-1]) == pytest.approx(expected)
         assert layer.frequency.size % divisor == 0
 
@@ -156,7 +156,7 @@ def test_frequencies_are_cut_and_filled_up_to_what_the_net_needs():
 @pytest.mark.parametrize(("bands", "count"), [("linear", 0), ("mel", 4)])
 def test_gradients_reach_the_raw_signal(scale, bands, count):
     layer = Spectrogram(
-        [1.5, 0.2], sample_rate_hz=1000.0, length=9, hop=4, nfft=12, scale=scale, bands=bands, count=count
+        2, sample_rate_hz=1000.0, length=9, hop=4, nfft=12, scale=scale, bands=bands, count=count
     ).double()
     x = torch.randn(2, 2, 21, generator=torch.Generator().manual_seed(2), dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(layer, (x,))
@@ -164,9 +164,9 @@ def test_gradients_reach_the_raw_signal(scale, bands, count):
 
 @pytest.mark.parametrize("scale", ["dB", "amplitude", "power"])
 def test_silence_has_finite_levels_and_gradients(scale):
-    layer = Spectrogram([2.0], sample_rate_hz=1000.0, length=16, hop=4, scale=scale, floor_db=-60.0)
+    layer = Spectrogram(1, sample_rate_hz=1000.0, length=16, hop=4, scale=scale, floor_db=-60.0)
     x = torch.zeros(1, 1, 64, requires_grad=True)
-    found = layer(x)
+    found = layer(x, torch.tensor([2.0]))
     found.sum().backward()
     assert torch.isfinite(x.grad).all()
     floor = {"dB": -60.0 + 20 * math.log10(2.0), "amplitude": 0.0, "power": 0.0}[scale]
@@ -174,7 +174,7 @@ def test_silence_has_finite_levels_and_gradients(scale):
 
 
 def test_half_precision_signals_are_transformed_in_single():
-    layer = Spectrogram([1.0], sample_rate_hz=1000.0, length=16, hop=4)
+    layer = Spectrogram(1, sample_rate_hz=1000.0, length=16, hop=4)
     x = torch.randn(1, 1, 64, generator=torch.Generator().manual_seed(1))
     assert layer.bfloat16()(x.bfloat16()).dtype == torch.bfloat16
 
@@ -183,7 +183,7 @@ def test_main_lobes_are_those_of_the_books():
     known = {"boxcar": 2.0, "hann": 4.0, "hamming": 4.0, "blackman": 6.0, "blackmanharris": 8.0, "bartlett": 4.0}
     for window, bins in known.items():
         assert main_lobe(window_of(window, 1024)) == pytest.approx(bins, rel=0.01)
-    layer = Spectrogram([1.0], sample_rate_hz=1024.0, length=1024, hop=256)
+    layer = Spectrogram(1, sample_rate_hz=1024.0, length=1024, hop=256)
     assert layer.reach == pytest.approx((3.0, 0.75), rel=0.01)  # four bins less the cell's own; 1024 - 256 samples
 
 
@@ -209,9 +209,9 @@ GOOD = {"sample_rate_hz": 1000.0, "length": 64, "hop": 16}
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_in_a_paragraph(words, message):
     with pytest.raises(ConfigError, match=message):
-        Spectrogram([1.0], **{**GOOD, **words})
+        Spectrogram(1, **{**GOOD, **words})
 
 
 def test_a_signal_shorter_than_the_window_is_refused():
     with pytest.raises(ModelError, match=r"at least 64, the window's \(0\.064 s at 1000 Hz\)\. Got 50 \(0\.05 s\)"):
-        Spectrogram([1.0], **GOOD).check_size(50)
+        Spectrogram(1, **GOOD).check_size(50)

@@ -43,6 +43,9 @@ def explain(
     channel: Annotated[
         str | None, typer.Option(metavar="NAME", help="For methods of the input, or each; the sum of all if not said.")
     ] = None,
+    of: Annotated[
+        str | None, typer.Option(help="Of a net that begins with a spectrogram: spectrogram (if not said) or signal.")
+    ] = None,
     resolution: Annotated[int, typer.Option(help="How many times finer than the net's own cells.")] = 1,
     options: Annotated[
         list[str] | None, typer.Option("--option", metavar="NAME=NUMBER", help="Of the method. May be repeated.")
@@ -69,12 +72,13 @@ def explain(
         channel=channel,
         options=numbers_in(options or ()),
         resolution=resolution,
+        of=of,
     )
     kept = {str(key): Path(path) for key, path in (("maps", output), ("pictures", pictures)) if path}
     if output:
         save_maps(output, maps)
     if pictures:
-        save_pictures(pictures, maps, chosen)
+        save_pictures(pictures, maps, opened.explained_inputs(chosen, of)[:, -1])
     predicted = opened.predict(chosen)
     if as_json:
         answers = {name: as_dict(of, chosen, predicted) for name, of in maps.items()}
@@ -276,22 +280,22 @@ def regions_of(maps: RegressionMap, data: Dataset) -> tuple[Sequence[str], Float
     if maps.part_units:
         return [], maps.total[:, None][:, :0]
     from ram.evaluation.regions import region_table
+    from ram.maps.fronts import over_input
 
     codes = data.regions_array() if data.region_names else None
     if codes is None or codes.max() >= len(data.region_names):  # some samples have no regions
         return ["map"], maps.total[:, None]
-    table = region_table(maps, codes, data.region_names)
+    table = region_table(over_input(maps, data.axes), codes, data.region_names)
     return table.names, table.net
 
 
-def save_pictures(folder: Path, maps: Mapping[str, RegressionMap], data: Dataset) -> None:
-    """Write ``<target>_<id>.png`` for each map, laid over the sample's last channel."""
+def save_pictures(folder: Path, maps: Mapping[str, RegressionMap], images: Float[np.ndarray, "sample *space"]) -> None:
+    """Write ``<target>_<id>.png`` for each map, laid over what it is of: a channel of each sample."""
     from ram.storage.atomic import write_bytes
     from ram.storage.names import file_names
     from ram.views.style import png, styled
 
     folder.mkdir(parents=True, exist_ok=True)
-    images = data.x()[:, -1]
     pairs = [(target, row) for target, of in maps.items() for row in range(len(of.ids))]
     names = file_names([f"{target}_{maps[target].ids[row]}" for target, row in pairs])
     for (target, row), name in zip(pairs, names, strict=True):

@@ -96,6 +96,10 @@ class EnsembleMap(RegressionMap):
         """Return the map on the input's grid: each member's cells spread over their extent by area."""
         return self._by_member(RegressionMap.on_input_grid)
 
+    def along(self, name: str) -> EnsembleMap:
+        """Return the maps along one axis, summed over the others, of each member."""
+        return self._by_member(lambda one: one.along(name))
+
     def part(self, name: str) -> EnsembleMap:
         """Return the map of one part, of each member."""
         return self._by_member(lambda one: one.part(name))

@@ -6,10 +6,10 @@ about the spectrograms of the signals; methods of the input may ask the whole ne
 
 from __future__ import annotations
 
-__all__ = ["SIDES", "Side", "Spectrograms", "levels_axes", "side_of"]
+__all__ = ["SIDES", "Side", "Spectrograms", "levels_axes", "over_input", "side_of"]
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,10 @@ from ram.axes import Axis
 from ram.data.rates import sampling
 from ram.errors import ConfigError, DataError, explained, nearest
 from ram.maps.activation import evaluating
+from ram.maps.ensemble_map import EnsembleMap
 from ram.maps.inputs import own_copy, require_inputs
 from ram.maps.methods import Method
+from ram.maps.regression_map import RegressionMap
 from ram.models.regressor import Regressor
 from ram.models.spectrogram import Spectrogram
 
@@ -162,6 +164,22 @@ def levels_axes(front: Spectrogram, axes: Sequence[Axis], *, samples: int | None
         allowed = f"of size {samples}, as x"
         raise DataError(explained(where="explain", what="the input's axis", allowed=allowed, got=size))
     return front.axes(size, start_s=when.start_s)
+
+
+def over_input(maps: RegressionMap, axes: Sequence[Axis]) -> RegressionMap:
+    """Return maps on the axes of a file's inputs: those over frequency and time of signals summed over frequency.
+
+    What a file says of places in a signal (regions) can be held against that, and sums are kept.
+    """
+    if isinstance(maps, EnsembleMap):
+        return EnsembleMap.of([over_input(one, axes) for one in maps.members])
+    lies = [(axis.name, axis.unit) for axis in maps.input_axes] == [("frequency", "Hz"), ("time", "s")]
+    if not lies or len(axes) != 1:
+        return maps
+    (time,) = axes
+    when = sampling(axes, where="maps")
+    grid = Axis.uniform("time", "s", size=time.size, step=1 / when.rate_hz, start=when.start_s)
+    return replace(maps.along("time"), input_axes=(grid,))
 
 
 def _require_word(of: str | None, front: Spectrogram | None) -> None:

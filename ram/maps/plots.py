@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["disputed_cells", "draw_disputed", "plot_map"]
+__all__ = [
+    "disputed_cells",
+    "draw_disputed",
+    "draw_over_levels",
+    "is_spectrogram",
+    "plot_map",
+    "spread_evenly",
+    "strength",
+]
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,11 +19,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike, NDArray
 
-from ram.axes import Axis
+from ram.axes import Axis, readable
 from ram.errors import DataError, explained
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
     from matplotlib.collections import QuadMesh
     from matplotlib.figure import Figure
 
@@ -38,17 +47,18 @@ def plot_map(
 ) -> Figure:
     """Return a picture of one map of a batch.
 
-    Cells are drawn where they lie and as far as they extend, nothing is interpolated. A map in 3D is summed over
-    its first axis, which keeps the total. A log target is shown in per cent. Of an ensemble's map the cells whose sign
-    its members dispute are grey and hatched.
+    Cells are drawn where they lie and as far as they extend, nothing is interpolated; seconds and hertz have the prefix
+    that suits them. A map in 3D is summed over its first axis, which keeps the total. A log target is shown in per
+    cent. Of an ensemble's map the cells whose sign its members dispute are grey and hatched.
 
     Parameters
     ----------
     index
         Which sample.
     image
-        Shape (*space) on the input's grid: the signal, drawn over the map, or the design (fill or thickness, 0 in
-        voids), in grey below it and outlined; the map is then faint in the voids.
+        Shape (*space) on the input's grid: the signal, drawn over the map; the spectrogram, in grey below it, where
+        the map is as strong as it is; or the design (fill or thickness, 0 in voids), in grey below it and outlined; the
+        map is then faint in the voids.
     ax
         Where to draw; a new figure if not given.
     limit
@@ -65,17 +75,21 @@ def plot_map(
     from ram.maps.ensemble_map import EnsembleMap
 
     values, axes = _flat(_shown(maps)[index], maps.axes)
+    pairs = [readable(*pair) for pair in zip(axes, maps.input_axes[-len(axes) :], strict=True)]
+    axes, grid = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
     design = None if image is None else _on_grid(image, maps)
     every = np.array([_flat(one, maps.axes)[0] for one in _shown(maps)]) if limit is None else np.array([limit])
     canvas = Figure(figsize=(6.4, 3.2) if len(axes) == 1 else (5.2, 4.3), layout="constrained") if ax is None else None
     place = canvas.subplots() if canvas is not None else ax
     assert place is not None
     if len(axes) == 1:
-        mesh = _draw_signal(place, values, axes[0], design, maps)
+        mesh = _draw_signal(place, values, axes[0], design, grid[0], meaning=_meaning(maps))
     else:
-        mesh = _draw_plane(place, values, axes, design, maps)
+        mesh = _draw_plane(place, values, axes, design, grid)
     size = float(np.abs(every).max()) or 1.0
     mesh.set(cmap=_COLOURS, clim=(-size, size))
+    if design is not None and is_spectrogram(grid):
+        mesh.set_alpha(strength(values, size))  # type: ignore[arg-type]  # the stubs know of single numbers only
     title = _title(maps[index])
     lines = [title if len(title) < 56 else title.replace(" = ", "\n= ")]
     if isinstance(maps, EnsembleMap):
@@ -84,7 +98,7 @@ def plot_map(
     place.set_title("\n".join(lines), fontsize="small")
     figure = place.get_figure(root=True)
     assert figure is not None
-    figure.colorbar(mesh, ax=place, label=_label(maps))
+    figure.colorbar(_opaque(mesh), ax=place, label=_label(maps, axes))
     return figure
 
 
@@ -132,10 +146,9 @@ def _on_grid(image: ArrayLike, maps: RegressionMap) -> Array:
 
 
 def _draw_signal(
-    place: Axes, values: Float[np.ndarray, " cell"], cells: Axis, signal: Array | None, maps: RegressionMap
+    place: Axes, values: Float[np.ndarray, " cell"], cells: Axis, signal: Array | None, axis: Axis, *, meaning: str
 ) -> QuadMesh:
     """Bands of colour behind the signal, or bars as high as what each cell adds."""
-    (axis,) = maps.input_axes
     place.set(xlabel=axis.label, xlim=(axis.edges[0], axis.edges[-1]))
     height = values if signal is None else signal
     low, high = min(0.0, float(height.min())) if signal is None else float(height.min()), float(height.max())
@@ -144,23 +157,61 @@ def _draw_signal(
     if signal is None:
         place.stairs(values, cells.edges, color=_INK, baseline=0.0, linewidth=0.9)
         place.axhline(0.0, color=_INK, linewidth=0.5)
-        place.set_ylabel(_label(maps).partition(" per cell")[0])
+        place.set_ylabel(meaning)
     else:
         place.plot(axis.centres, signal, color=_INK, linewidth=0.8)
     return mesh
 
 
 def _draw_plane(
-    place: Axes, values: Float[np.ndarray, "y x"], cells: Sequence[Axis], design: Array | None, maps: RegressionMap
+    place: Axes, values: Float[np.ndarray, "y x"], cells: Sequence[Axis], design: Array | None, grid: Sequence[Axis]
 ) -> QuadMesh:
-    y, x = maps.input_axes[-2:]
+    y, x = grid
     if design is None:
         mesh = place.pcolormesh(cells[1].edges, cells[0].edges, values, rasterized=True)
+    elif is_spectrogram(grid):
+        mesh = draw_over_levels(place, values, cells, design, grid)
     else:
         mesh = _over_design(place, values, cells, design, (y, x))
     place.set(xlabel=x.label, ylabel=y.label, xlim=(x.edges[0], x.edges[-1]), ylim=(y.edges[0], y.edges[-1]))
     place.set_aspect("equal" if x.unit == y.unit else "auto")
+    spread_evenly(place, y)
     return mesh
+
+
+def is_spectrogram(axes: Sequence[Axis]) -> bool:
+    """Whether a plane lies over frequency and time."""
+    return len(axes) == 2 and axes[0].unit.endswith("Hz") and axes[1].unit.endswith("s")
+
+
+def spread_evenly(place: Axes, frequency: Axis) -> None:
+    """Give bands that grow with their frequency the same height each, as far as a logarithm can."""
+    widths = np.diff(frequency.edges)
+    if frequency.unit.endswith("Hz") and frequency.edges[0] > 0 and widths[-1] > 4 * widths[0]:
+        place.set_yscale("log")
+
+
+def draw_over_levels(
+    place: Axes, values: Array, cells: Sequence[Axis], levels: Array, grid: Sequence[Axis]
+) -> QuadMesh:
+    """Draw a spectrogram in grey, loud dark, and the cells over it; how far each covers it is the caller's to say."""
+    low, high = np.percentile(levels, (5.0, 99.9))
+    place.pcolormesh(
+        grid[1].edges, grid[0].edges, levels, cmap="Greys", vmin=low, vmax=max(high, low + 1e-12), rasterized=True
+    )
+    return place.pcolormesh(cells[1].edges, cells[0].edges, values, rasterized=True)
+
+
+def strength(values: Array, limit: float) -> Array:
+    """Return how far cells cover what lies below them: 0 where they carry nothing."""
+    return np.asarray(0.85 * np.clip(np.abs(values) / limit, 0.0, 1.0) ** 0.5)
+
+
+def _opaque(mesh: QuadMesh) -> ScalarMappable:
+    """Return what a colour bar needs, whatever the cells cover."""
+    from matplotlib.cm import ScalarMappable
+
+    return ScalarMappable(norm=mesh.norm, cmap=mesh.cmap)
 
 
 def _over_design(place: Axes, values: Array, cells: Sequence[Axis], design: Array, grid: tuple[Axis, Axis]) -> QuadMesh:
@@ -181,9 +232,9 @@ def _cell_of(cells: Axis, grid: Axis) -> NDArray[np.int64]:
     return np.clip(np.searchsorted(cells.edges, grid.centres, side="right") - 1, 0, cells.size - 1)
 
 
-def _label(maps: RegressionMap) -> str:
+def _label(maps: RegressionMap, cells: Sequence[Axis]) -> str:
     """Return what the colours mean, with the cell's size."""
-    axes = maps.axes[-2:]
+    axes = cells[-2:]
     widths = [f"{np.median(np.diff(axis.edges)):.3g}" for axis in reversed(axes)]
     units = [axis.unit if axis.unit not in {"", "1"} else axis.name for axis in reversed(axes)]
     pairs = " x ".join(f"{width} {unit}" for width, unit in zip(widths, units, strict=True))

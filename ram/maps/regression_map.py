@@ -293,6 +293,37 @@ class RegressionMap:
         carried = self.on_input_grid().contributions * inside
         return np.asarray(carried.reshape(len(self), -1).sum(axis=1))
 
+    def along(self, name: str) -> RegressionMap:
+        """Return the maps along one axis, summed over the others: what each moment, or each frequency, carries.
+
+        Raises
+        ------
+        ConfigError
+            For a name that is no axis of the map.
+        """
+        names = [axis.name for axis in self.axes]
+        if name not in names:
+            known, near = ", ".join(names), nearest(name, names)
+            raise ConfigError(
+                explained(
+                    where="RegressionMap.along", what="an axis", allowed=f"one of {known}", got=name, next_step=near
+                )
+            )
+        kept = names.index(name)
+        others = [place - len(names) for place in range(len(names)) if place != kept]
+
+        def summed(values: Array) -> Array:
+            return np.asarray(values.sum(axis=tuple(others)))
+
+        return replace(
+            self,
+            contributions=summed(self.contributions),
+            part_contributions=summed(self.part_contributions),
+            axes=(self.axes[kept],),
+            input_axes=(self.input_axes[kept],),
+            receptive_field=self.receptive_field[kept : kept + 1],
+        )
+
     def difference(self, other: RegressionMap, *, reference: str = "") -> RegressionMap:
         """Return why these predictions differ from those of `other`: "B is 12 Hz lower, from there".
 

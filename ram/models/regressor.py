@@ -177,13 +177,14 @@ class Regressor(nn.Module):
         """
         ones = (1,) * self.ndim
         x = (x - self.input_mean.view(-1, *ones)) / self.input_scale.view(-1, *ones)
-        return x if self.front is None else self.front.standardised(self.front(x))
+        return x if self.front is None else self.front.standardised(self.front(x, self.input_scale))
 
     def levels(self, x: Inputs) -> Float[Tensor, "batch channel frequency frame"]:
         """Return what `behind` is given: the levels of signals in the file's units, in units of their own."""
         assert self.front is not None, "only a net with a front has levels"
         self._check(x)
-        return self.front((x - self.input_mean.view(-1, 1)) / self.input_scale.view(-1, 1))  # type: ignore[no-any-return]
+        x = (x - self.input_mean.view(-1, 1)) / self.input_scale.view(-1, 1)
+        return self.front(x, self.input_scale)  # type: ignore[no-any-return]
 
     @property
     def behind(self) -> Regressor:

@@ -18,7 +18,8 @@ from __future__ import annotations
 __all__ = ["SCALES", "WINDOWS", "Spectrogram", "main_lobe"]
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -47,9 +48,8 @@ class Spectrogram(nn.Module):
 
     Parameters
     ----------
-    reference
-        One number a channel: what one unit of the signal is worth that `forward` is given. A regressor's signal is
-        standardised, so this is the training part's standard deviation; levels are in the channel's own unit again.
+    channels
+        Number of channels of the signal.
     sample_rate_hz
         Of the signal.
     length, hop
@@ -61,8 +61,8 @@ class Spectrogram(nn.Module):
     scale
         One of `SCALES`.
     floor_db
-        For ``"dB"``: this power is added before the logarithm, in dB against a sine whose amplitude is the channel's
-        `reference`. It bounds levels from below, and gradients with them.
+        For ``"dB"``: this power is added before the logarithm, in dB against a sine of amplitude one in what `forward`
+        is given: of a standardised signal, against its standard deviation. It bounds levels from below, and gradients.
     bands, count
         One of `ram.models.bands.SPACINGS` and how many; ``"linear"`` and 0: the bins of the FFT.
     low_hz, high_hz
@@ -75,14 +75,13 @@ class Spectrogram(nn.Module):
     ConfigError
         For an unknown word, or sizes and frequencies that do not fit each other or the sample rate.
 
-    >>> spectrogram = Spectrogram([1.0], sample_rate_hz=1000.0, length=8, hop=4, scale="amplitude")
+    >>> spectrogram = Spectrogram(1, sample_rate_hz=1000.0, length=8, hop=4, scale="amplitude")
     >>> frequency, time = spectrogram.axes(16)
     >>> frequency.centres, time.edges
     (array([  0., 125., 250., 375., 500.]), array([-0.0005,  0.0035,  0.0075,  0.0115,  0.0155]))
     """
 
     window: Tensor
-    reference: Tensor
     weight: Tensor
     shares: Tensor
     mean: Tensor
@@ -90,7 +89,7 @@ class Spectrogram(nn.Module):
 
     def __init__(
         self,
-        reference: Sequence[float],
+        channels: int,
         *,
         sample_rate_hz: float,
         length: int,
@@ -126,24 +125,30 @@ class Spectrogram(nn.Module):
         power = of_sine[self._bins] ** 2
         if chosen.shares is not None:
             power = power * values.sum() ** 2 / (self.nfft * (values**2).sum())
-        ones = torch.ones(len(reference))
         self.register_buffer("window", torch.tensor(values, dtype=torch.float32))
         self.register_buffer("weight", torch.tensor(power, dtype=torch.float32))  # |X|^2 to a sine's amplitude squared
         shares = torch.empty(0) if chosen.shares is None else torch.tensor(chosen.shares, dtype=torch.float32)
         self.register_buffer("shares", shares)
-        self.register_buffer("reference", torch.tensor(list(reference), dtype=torch.float32))
-        self.register_buffer("mean", torch.zeros_like(ones))
-        self.register_buffer("deviation", ones)
+        self._kernels: Tensor | None = None
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("deviation", torch.ones(channels))
 
-    def forward(self, x: Signal) -> Levels:
-        """Return the levels of a signal in units of `reference`, in the channels' units, or dB against one of these.
+    def forward(self, x: Signal, reference: Float[Tensor, " channel"] | None = None) -> Levels:
+        """Return the levels of a signal.
 
         Computed in float32 at least; half precision cannot hold a spectrum's range.
+
+        Parameters
+        ----------
+        reference
+            What one is worth in each channel of `x`, in the channel's unit, for a signal that was standardised. Levels
+            are in that unit again, or in dB against one of it.
         """
         kind = torch.promote_types(x.dtype, torch.float32)
         with torch.autocast(x.device.type, enabled=False):
             power = self._power(x.to(kind))
-            levels = self._levels(power)
+            worth = power.new_ones(1) if reference is None else reference.to(kind)
+            levels = self._levels(power, worth.view(-1, 1, 1))
         return levels.to(x.dtype)
 
     def standardised(self, levels: Levels) -> Levels:
@@ -152,34 +157,55 @@ class Spectrogram(nn.Module):
 
     def _power(self, x: Signal) -> Levels:
         """Return power against a sine of amplitude one."""
-        batch, channels, samples = x.shape
-        before, behind = self._padding(samples)
-        frames = torch.stft(
-            nn.functional.pad(x, (before, behind)).flatten(0, 1),
-            self.nfft, hop_length=self.hop, win_length=self.length, window=self.window.to(x.dtype), center=False,
-            return_complex=True,
-        )  # fmt: skip
-        used = torch.view_as_real(frames[:, self._bins])  # (batch x channel, bin, frame, 2)
-        power = used.square().sum(dim=-1) * self.weight.to(x.dtype)[:, None]
+        parts = self._transformed if self._kernels is None else self._convolved
+        power = parts(x.flatten(0, 1)).square().sum(dim=-1) * self.weight.to(x.dtype)[:, None]
         if self.shares.numel():
             power = self.shares.to(x.dtype) @ power
-        return power.view(batch, channels, *power.shape[1:])
+        return power.view(*x.shape[:2], *power.shape[1:])
 
-    def _levels(self, power: Levels) -> Levels:
-        reference = self.reference.to(power.dtype).view(-1, 1, 1)
+    def _transformed(self, x: Float[Tensor, "row time"]) -> Float[Tensor, "row bin frame part"]:
+        """Return real and imaginary part of the windows' FFT."""
+        before, behind = self._padding(x.shape[-1], self.nfft)
+        frames = torch.stft(
+            nn.functional.pad(x, (before, behind)), self.nfft, hop_length=self.hop, win_length=self.length,
+            window=self.window.to(x.dtype), center=False, return_complex=True,
+        )  # fmt: skip
+        return torch.view_as_real(frames[:, self._bins])
+
+    def _convolved(self, x: Float[Tensor, "row time"]) -> Float[Tensor, "row bin frame part"]:
+        """Return the same by a convolution with windowed cosines and sines."""
+        assert self._kernels is not None, "the caller has looked"
+        padded = nn.functional.pad(x, self._padding(x.shape[-1], self.length))
+        both = nn.functional.conv1d(padded[:, None], self._kernels.to(x), stride=self.hop)
+        return torch.stack(both.chunk(2, dim=1), dim=-1)
+
+    @contextmanager
+    def by_convolution(self) -> Iterator[None]:
+        """Within the block the transform is a convolution: slower, and known to every runtime that nets are sent to."""
+        angle = 2 * np.pi / self.nfft * (np.outer(np.arange(self.nfft // 2 + 1), np.arange(self.length)) % self.nfft)
+        window = self.window.double().cpu().numpy()
+        kernels = np.concatenate([np.cos(angle[self._bins]) * window, np.sin(angle[self._bins]) * window])
+        self._kernels = torch.tensor(kernels[:, None], dtype=self.window.dtype)
+        try:
+            yield
+        finally:
+            self._kernels = None
+
+    def _levels(self, power: Levels, reference: Float[Tensor, "channel_or_1 1 1"]) -> Levels:
         if self.scale == "dB":
-            decibels: Levels = 10.0 * (power + 10.0 ** (self.floor_db / 10.0)).log10() + 20.0 * reference.log10()
-            return decibels
+            # 10 log10(power + floor); small sums are taken for nothing by who optimises an exported net.
+            over_floor: Levels = (power * 10.0 ** (-self.floor_db / 10.0)).log1p()
+            return 10.0 / math.log(10.0) * over_floor + (20.0 * reference.log10() + self.floor_db)
         if self.scale == "power":
             return power * reference.square()
         silent = power == 0  # the root has no slope there
         amplitude: Levels = torch.where(silent, power, torch.where(silent, 1.0, power).sqrt())
         return amplitude * reference
 
-    def _padding(self, samples: int) -> tuple[int, int]:
-        """Return how many zeros stand before and behind the signal; torch centres a window in its FFT."""
-        before = self._ahead + (self.nfft - self.length) // 2
-        return before, (self.frames(samples) - 1) * self.hop + self.nfft - before - samples
+    def _padding(self, samples: int, width: int) -> tuple[int, int]:
+        """Return how many zeros stand before and behind the signal for windows that lie in the middle of `width`."""
+        before = self._ahead + (width - self.length) // 2
+        return before, (self.frames(samples) - 1) * self.hop + width - before - samples
 
     @property
     def _ahead(self) -> int:

@@ -128,6 +128,11 @@ class Ensemble(Run):
         """The epochs of the first member; those of the others are in ``members``."""
         return self.members[0].history
 
+    @cached_property
+    def _net(self) -> tuple[Regressor, NetSpec]:
+        """The first member's: all are built alike, for the same inputs."""
+        return self.members[0]._net
+
     @property
     def regressor(self) -> Regressor:
         """Refused: an ensemble is several nets.
@@ -147,11 +152,6 @@ class Ensemble(Run):
     def method(self) -> str:
         """The method of the maps that the members store."""
         return self.members[0].method
-
-    @property
-    def spec(self) -> NetSpec:
-        """What the nets were built for."""
-        return self.members[0].spec
 
     def predict(
         self, data: Dataset, *, level: float | None = None, progress: Callable[[int], None] | None = None

@@ -15,6 +15,8 @@ __all__ = ["export_onnx"]
 import importlib.util
 import json
 import warnings
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ram.axes import Axis
 from ram.errors import ConfigError, ModelError, explained
 from ram.maps.nets import require_exact
 from ram.models.backbones import joined
@@ -40,7 +43,8 @@ def export_onnx(run: Run, output: str | Path) -> Path:
     Parameters
     ----------
     output
-        The file. Its metadata name targets, units, channels and axes.
+        The file. Its metadata name targets, units, channels and axes; of a net that begins with a spectrogram also
+        those that the cells part.
 
     Raises
     ------
@@ -56,7 +60,7 @@ def export_onnx(run: Run, output: str | Path) -> Path:
 
     net = _Answering(run.regressor.eval()).eval()
     given, batch = _samples(run), torch.export.Dim("batch")
-    with writing(output) as temporary:
+    with writing(output) as temporary, _exportable(run.regressor):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter's own, about its parts
             program = torch.onnx.export(
@@ -70,6 +74,11 @@ def export_onnx(run: Run, output: str | Path) -> Path:
         session = onnxruntime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
         _compare(session, net, given, run, output)
     return Path(output)
+
+
+def _exportable(net: Regressor) -> AbstractContextManager[None]:
+    """Within the block a spectrogram is a convolution: torch exports no complex numbers in full."""
+    return nullcontext() if net.front is None else net.front.by_convolution()
 
 
 class _Answering(nn.Module):
@@ -87,7 +96,7 @@ class _Answering(nn.Module):
         width = features.shape[1]
         scale = net.target_scale / features[0, 0].numel()
         weighed = torch.einsum("tk,bk...->bt...", net.head.weight[:, :width].double(), features.double())
-        contributions = weighed * scale.view(1, -1, *(1,) * net.ndim)
+        contributions = weighed * scale.view(1, -1, *(1,) * net.backbone.ndim)
         baseline = net.target_mean + net.target_scale * net.head.bias.double()
         pooled = torch.cat([one.flatten(2).mean(dim=2) for one in maps], dim=1)
         if parameters is not None:
@@ -115,16 +124,20 @@ def _inputs_of(run: Run) -> list[str]:
 
 def _metadata(run: Run) -> dict[str, str]:
     spec = run.spec
-    axes = [{"name": a.name, "unit": a.unit, "first": a.centres[0], "last": a.centres[-1]} for a in spec.axes]
     content: dict[str, Any] = {
         "targets": [{"name": t.name, "unit": t.unit, "log": t.log} for t in spec.targets],
         "channels": dict(spec.channels),
         "parameters": dict(spec.parameters),
-        "axes": axes,
+        "axes": _ends(spec.axes),
+        **({} if run.regressor.front is None else {"map_axes": _ends(run.axes_of())}),
         "run": run.name,
         "data_digest": run.provenance["data"]["digest"],
     }
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in content.items()}
+
+
+def _ends(axes: Sequence[Axis]) -> list[dict[str, Any]]:
+    return [{"name": a.name, "unit": a.unit, "first": a.centres[0], "last": a.centres[-1]} for a in axes]
 
 
 def _compare(session: Any, net: _Answering, given: tuple[Tensor, ...], run: Run, output: str | Path) -> None:

@@ -79,7 +79,7 @@ class NetSpec:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(seed, "weights") % 2**63)
             backbone = self._backbone()
-            front, axes = self._front(backbone, input_scale or [1.0] * len(self.channels))
+            front, axes = self._front(backbone)
             space = [axis.size for axis in axes]
             coordinates = coordinate_channels(self.model.coordinates, axes)
             group = self._group(front)
@@ -98,12 +98,12 @@ class NetSpec:
                 front=front,
             )
 
-    def _front(self, backbone: Backbone, reference: list[float]) -> tuple[Spectrogram | None, tuple[Axis, ...]]:
+    def _front(self, backbone: Backbone) -> tuple[Spectrogram | None, tuple[Axis, ...]]:
         """Return the layer before the backbone, if the model's section has one, and the axes that the backbone sees."""
         section = self.model.spectrogram
         if section is None:
             return None, self.axes
-        front = spectrogram_of(section, self.axes, reference, divisor=backbone.divisor)
+        front = spectrogram_of(section, self.axes, channels=len(self.channels), divisor=backbone.divisor)
         front.check_size(self.axes[0].size)
         return front, levels_axes(front, self.axes)
 

@@ -405,7 +405,7 @@ class Run:
         x = self._inputs(data)
         if self._front is None or of == "signal":
             return x
-        return Spectrograms(self.regressor, x)[:].float().numpy()
+        return Spectrograms(self._net[0], x)[:].float().numpy()
 
     def axes_of(self, of: str | None = None) -> tuple[Axis, ...]:
         """Return the axes of what is explained, as `explained_inputs`; the ``input_axes`` of the maps."""
@@ -418,6 +418,11 @@ class Run:
         if front is None or of == "signal":
             return dict(self.spec.channels)
         return {name: front.unit_of(unit) for name, unit in self.spec.channels.items()}
+
+    def labels_of(self, of: str | None = None) -> dict[str, str]:
+        """Return name and unit of each channel as a picture says them: ``"dB re 1 V"`` of a spectrogram's."""
+        units = self.channels_of(of)
+        return {name: f"dB re 1 {self.spec.channels[name]}" if unit == "dB" else unit for name, unit in units.items()}
 
     @property
     def _front(self) -> Spectrogram | None:

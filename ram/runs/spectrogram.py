@@ -67,14 +67,14 @@ class SpectrogramConfig(Section):
 
 
 def spectrogram_of(
-    section: SpectrogramConfig, axes: Sequence[Axis], reference: Sequence[float], *, divisor: int
+    section: SpectrogramConfig, axes: Sequence[Axis], *, channels: int, divisor: int
 ) -> Spectrogram:
     """Return the layer for signals on `axes`.
 
     Parameters
     ----------
-    reference
-        The channels' standard deviations.
+    channels
+        Number of channels.
     divisor
         What the net behind needs the number of frequencies and frames to be a multiple of.
 
@@ -94,7 +94,7 @@ def spectrogram_of(
             )
         )  # fmt: skip
     return Spectrogram(
-        reference, sample_rate_hz=rate, divisor=divisor, window=section.window, nfft=section.nfft,
+        channels, sample_rate_hz=rate, divisor=divisor, window=section.window, nfft=section.nfft,
         length=_samples(section.length, rate), hop=_samples(section.hop, rate), scale=section.scale,
         floor_db=section.floor_db, bands=section.bands, count=section.count,
         low_hz=0.0 if section.low is None else _value(section.low, "Hz"),

@@ -229,6 +229,7 @@ class _Adapting:
                 parameter_scale=net.parameter_scale.tolist(),
                 coordinates=net.coordinates.clone() if net.coordinates.numel() else None,
                 symmetries=net.symmetries,
+                front=whole.front,
             )
         return regressor.to(net.head.weight.dtype)
 

@@ -148,6 +148,7 @@ def start_warm(regressor: Regressor, spec: NetSpec, source: Run) -> WarmStart:
     account = _Account()
     state, given = dict(regressor.state_dict()), net.state_dict()
     state |= _inputs(state, given, spec, other, account)
+    state |= _levels(state, given, spec, other, account)
     state |= _weights(state, given, spec, other, account)
     _require_some(account, source)
     features = not any(name.startswith(("backbone.", "dense.")) for name in account.left)
@@ -206,6 +207,28 @@ def _inputs(
         scale[number] = times * given["input_scale"][place].double()
         account.taken.append(f"channel {name}")
     return {"input_mean": mean, "input_scale": scale}
+
+
+def _levels(
+    state: Mapping[str, Tensor], given: Mapping[str, Tensor], spec: NetSpec, other: NetSpec, account: _Account
+) -> dict[str, Tensor]:
+    """Return mean and standard deviation of the levels of the channels that are there too, of like spectrograms."""
+    section = spec.model.spectrogram
+    if section is None or section != other.model.spectrogram:
+        return {}
+    mean, deviation = state["front.mean"].clone(), state["front.deviation"].clone()
+    for number, name in enumerate(spec.channels):
+        if f"channel {name}" in account.left:
+            continue
+        place = list(other.channels).index(name)
+        steps = _affine(other.channels[name], spec.channels[name])
+        assert steps is not None, "or it would have been left"
+        # A power is a square; in dB another unit moves the mean.
+        times = 1.0 if section.scale == "dB" else steps[0] ** (2 if section.scale == "power" else 1)
+        plus = 20.0 * np.log10(abs(steps[0])) if section.scale == "dB" else 0.0
+        mean[number] = times * given["front.mean"][place].double() + plus
+        deviation[number] = times * given["front.deviation"][place].double()
+    return {"front.mean": mean, "front.deviation": deviation}
 
 
 def _why(name: str, unit: str, there: Mapping[str, str]) -> str:
@@ -327,6 +350,8 @@ def _parameters(  # noqa: PLR0917
 
 def _note_axes(spec: NetSpec, other: NetSpec, account: _Account) -> None:
     """Say where the input's cells are of another size: the same kernel then spans another length."""
+    if spec.model.spectrogram != other.model.spectrogram:
+        account.notes.append("the spectrogram is another one here: the same kernel then spans other hertz and seconds")
     for mine, theirs in zip(spec.axes, other.axes, strict=False):
         steps = [float(np.median(np.diff(axis.edges))) for axis in (mine, theirs)]
         if mine.unit != theirs.unit or abs(steps[0] - steps[1]) > 1e-6 * abs(steps[1]):

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ram.axes import Axis
+from ram.axes import Axis, readable
 from ram.data.units import factor_or_none
 from ram.maps.regression_map import RegressionMap
 from ram.runs.comparison import Comparison, MapAgreement
@@ -144,7 +144,7 @@ def _planes(
     limit = max(float(np.percentile(np.abs(values), 99.5)) for values in densities.values()) or 1.0
     for row, (sample, line) in enumerate(zip(ids, grid, strict=True)):
         for axes, (name, values) in zip(line, densities.items(), strict=True):
-            y, x = maps[name].axes[-2:]
+            y, x = _read(maps[name].axes[-2:])
             mesh = axes.pcolormesh(
                 x.edges, y.edges, values[row], cmap=DIVERGING, vmin=-limit, vmax=limit, rasterized=True
             )
@@ -166,9 +166,14 @@ def _per_cell(maps: dict[str, RegressionMap], name: str) -> np.ndarray:
     return np.asarray(np.divide(reference, area, out=np.zeros_like(area), where=area > 0))
 
 
+def _read(axes: Sequence[Axis]) -> list[Axis]:
+    """Return axes of a plane as people read them."""
+    return [readable(axis)[0] for axis in axes]
+
+
 def _cell(axes: Sequence[Axis]) -> str:
     """Return the size of a cell, x before y as people say it."""
-    (height, y), (width, x) = ((f"{np.median(np.diff(axis.edges)):.3g}", axis.unit) for axis in axes)
+    (height, y), (width, x) = ((f"{np.median(np.diff(axis.edges)):.3g}", axis.unit) for axis in _read(axes))
     return f"{width} x {height} {x}" if x == y else f"{width} {x} x {height} {y}"
 
 
@@ -191,7 +196,7 @@ def _signals(
     grid = figure.subplots(len(ids), 1, squeeze=False)[:, 0]
     for row, (sample, axes) in enumerate(zip(ids, grid, strict=True)):
         for number, (name, values) in enumerate(shown.items()):
-            (cells,) = maps[name].axes
+            (cells,) = readable(*maps[name].axes)
             width = np.diff(cells.edges)
             density = np.divide(values[row], width, out=np.zeros_like(width), where=width > 0)
             label = _title(name, sample, agreements) if name in agreements else name

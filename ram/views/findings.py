@@ -14,6 +14,7 @@ from ram.data.dataset import Dataset
 from ram.data.units import convert
 from ram.evaluation.localisation import rank_agreement, summed_on_cells
 from ram.evaluation.regions import RegionTable, region_table
+from ram.maps.fronts import over_input
 from ram.maps.regression_map import RegressionMap
 from ram.runs.run import Run
 
@@ -61,6 +62,8 @@ class Explained:
         Shape (sample, *space), the maps' unit, NaN where not known; None where the file has none.
     regions
         None where the file names no regions.
+    over_inputs
+        Whether maps lie over the file's inputs, and not over their spectrograms.
     """
 
     data: Dataset
@@ -68,6 +71,7 @@ class Explained:
     truth: Float[np.ndarray, "sample *space"] | None = field(repr=False)
     regions: RegionTable | None
     agreement: Agreement | None
+    over_inputs: bool = True
 
     @property
     def truth_on_cells(self) -> Float[np.ndarray, "sample *cells"] | None:
@@ -108,9 +112,9 @@ def explained(run: Run, data: Dataset, targets: Sequence[str], *, with_truth: bo
 
 
 def has_truth(run: Run, data: Dataset, target: str) -> Bool[np.ndarray, " sample"]:
-    """Say which samples have a truth that a map of this target can be held against, in the same unit."""
+    """Say which samples have a truth that a map of this target can be held against, in the same unit, on its axes."""
     logarithmic = next(one.log for one in run.spec.targets if one.name == target)
-    if (target, KIND) not in data.truth_kinds or logarithmic:
+    if (target, KIND) not in data.truth_kinds or logarithmic or run.spec.model.spectrogram is not None:
         return np.zeros(len(data), dtype=bool)
     return data.has_truth(target, KIND)
 
@@ -118,7 +122,8 @@ def has_truth(run: Run, data: Dataset, target: str) -> Bool[np.ndarray, " sample
 def _explained(run: Run, data: Dataset, maps: RegressionMap, *, with_truth: bool) -> Explained:
     truth = _truth(run, data, maps.target) if with_truth else None
     agreement = None if truth is None else _agreement(run, data, maps, truth)
-    return Explained(data, maps, truth, _regions(data, maps, truth), agreement)
+    regions = _regions(data, over_input(maps, data.axes), truth)
+    return Explained(data, maps, truth, regions, agreement, run.spec.model.spectrogram is None)
 
 
 def _truth(run: Run, data: Dataset, target: str) -> Float[np.ndarray, "sample *space"]:

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ram.axes import prefixed
 from ram.evaluation.regions import RegionRow, RegionTable, part_table
 from ram.maps.ensemble_map import EnsembleMap
-from ram.views.findings import Explained
-from ram.views.numbers import Writer, fixed, per_cent
+from ram.views.findings import KIND, Explained
+from ram.views.numbers import Writer, figure, fixed, per_cent
 from ram.views.panels import panel
 from ram.views.pictures import region_bars
 from ram.views.scenes import equation, share
@@ -24,6 +25,7 @@ Content = dict[str, Any]
 _PARTS = {
     "input": "input",
     "net": "what each cell carries by the net",
+    "over": "what each cell carries by the net, over the spectrogram",
     "truth": "what each cell carries by physics",
     "close": "what each cell carries by the net, on a colour scale of its own",
 }
@@ -72,6 +74,14 @@ _PARTS_WORDS = {
         "far. What each adds is exact: the signed columns add up to prediction minus reference."
     ),
 }
+_OTHER_AXES = (
+    "The file holds contributions by physics of {targets} over {axes}. They are left out: these maps lie over "
+    "frequency and time, and what physics says of a moment of the signal does not say it of a frequency."
+)
+_SPECTRA = (
+    "The net begins with a spectrogram: windows of {window}, {hop} apart. Maps lie over frequency and time. A cell "
+    "sees {seen}, window and main lobe included; what it carries is drawn in its own extent."
+)
 _RANKS = (
     "Rank correlation (Spearman) between map and physics over the cells with material, the truth summed on the "
     "net's own cells, sample by sample: 1 puts every cell in the right order, 0 is chance. A map without any net "
@@ -118,17 +128,35 @@ def _gallery_words(story: Story) -> list[str]:
     if story.shown.truth is not None:
         words.append(_SAME_QUESTION.format(reference=_reference_words(story), stored=story.stored.reference))
     else:
-        words.append(f"The maps are against the mean of the training samples' maps. {_no_physics([story.first])}")
+        words.append(
+            f"The maps are against the mean of the training samples' maps. {_no_physics(story, [story.first])}"
+        )
     if "close" in story.scale.parts:
         words.append(_PALE.format(target=story.first, stretch=f"{story.scale.stretch:.2g}"))
     if story.shown.maps.log:
         words.append(f"{story.first} was regressed in the logarithm: contributions are factors (%), and multiply.")
     if isinstance(story.shown.maps, EnsembleMap):
         words.append(_DISPUTED.format(members=len(story.shown.maps.members)))
+    if not story.shown.over_inputs:
+        words.append(_spectra(story))
     if len(story.data.axes) == 3:
         first = story.data.axes[0].name
         words.append(f"Of inputs in 3D the middle slice is shown; contributions are summed along {first}.")
     return words
+
+
+def _spectra(story: Story) -> str:
+    """Say what lies between the signal and the map."""
+    section, fields = story.run.spec.model.spectrogram, story.shown.maps.receptive_field
+    assert section is not None, "the caller has looked"
+    seen = " and ".join(_written(one, axis.unit) for one, axis in zip(fields, story.shown.maps.input_axes, strict=True))
+    return _SPECTRA.format(window=section.length, hop=section.hop, seen=seen)
+
+
+def _written(number: float, unit: str) -> str:
+    """Return a number with the prefix that suits it."""
+    name, size = prefixed(unit, largest=number)
+    return f"{figure(number / size)}\N{NO-BREAK SPACE}{name}"
 
 
 def _reference_words(story: Story) -> str:
@@ -144,7 +172,10 @@ def _reference_words(story: Story) -> str:
     )
 
 
-def _no_physics(targets: Sequence[str]) -> str:
+def _no_physics(story: Story, targets: Sequence[str]) -> str:
+    held = [name for name in targets if (name, KIND) in story.data.truth_kinds]
+    if held and not story.shown.over_inputs:
+        return _OTHER_AXES.format(targets=", ".join(held), axes=", ".join(axis.name for axis in story.data.axes))
     return f"The file holds no contributions by physics that maps of {', '.join(targets)} could be held against."
 
 
@@ -279,7 +310,7 @@ def physics(story: Story) -> Content:
     if rows:
         words.append(_RANKS)
     if without:
-        words.append(_no_physics(without))
+        words.append(_no_physics(story, without))
     head = [
         "target",
         "samples",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Scale", "Scene", "draw_contributions", "draw_input", "gallery", "panel", "shared_scale"]
+__all__ = ["Scale", "Scene", "draw_contributions", "draw_input", "draw_over", "gallery", "panel", "shared_scale"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from ram.axes import Axis
-from ram.maps.plots import draw_disputed
+from ram.maps.plots import draw_disputed, draw_over_levels, is_spectrogram, spread_evenly, strength
 from ram.views.style import DIVERGING, INK, SEQUENTIAL, new_figure
 
 
@@ -75,6 +75,8 @@ class Scale:
         What `limit` would be for the net alone.
     label
         What the colour bar of the contributions says, with unit.
+    over
+        Whether inputs are spectrograms, which maps are laid over as well.
     """
 
     low: float
@@ -82,6 +84,7 @@ class Scale:
     limit: float
     net_limit: float
     label: str
+    over: bool = False
 
     @property
     def stretch(self) -> float:
@@ -91,7 +94,8 @@ class Scale:
     @property
     def parts(self) -> tuple[str, ...]:
         """The pictures of a sample; the net's map once more, ``"close"``, where the shared scale leaves it pale."""
-        return ("input", "net", "truth", *(["close"] if self.stretch > PALE else []))
+        over, close = ["over"] if self.over else [], ["close"] if self.stretch > PALE else []
+        return ("input", "net", *over, "truth", *close)
 
 
 def shared_scale(scenes: Sequence[Scene], *, unit: str) -> Scale:
@@ -100,7 +104,8 @@ def shared_scale(scenes: Sequence[Scene], *, unit: str) -> Scale:
     low, high = (float(inputs.min()), float(inputs.max())) if inputs.size else (0.0, 1.0)
     net = _reach([scene.net for scene in scenes]) or 1.0
     limit = max(net, _reach([scene.truth for scene in scenes if scene.truth is not None]))
-    return Scale(low, high, limit, net, f"{unit} per cell of {_cell_size(scenes[0].cells)}")
+    label = f"{unit} per cell of {_cell_size(scenes[0].cells)}"
+    return Scale(low, high, limit, net, label, is_spectrogram(scenes[0].input_axes))
 
 
 def _reach(maps: Sequence[Float[np.ndarray, "*cells"]]) -> float:
@@ -142,6 +147,14 @@ def draw_contributions(
     return mesh
 
 
+def draw_over(axes: Axes, scene: Scene, *, limit: float) -> ScalarMappable:
+    """Draw the net's map over the spectrogram, each cell as far as it carries something."""
+    mesh = draw_over_levels(axes, scene.net, scene.cells, scene.input, scene.input_axes)
+    mesh.set(cmap=DIVERGING, norm=Normalize(-limit, limit), alpha=strength(scene.net, limit))
+    _finish(axes, scene.input_axes)
+    return ScalarMappable(norm=mesh.norm, cmap=mesh.cmap)
+
+
 def _mesh(axes: Axes, values: Float[np.ndarray, "y x"], grid: Sequence[Axis]) -> QuadMesh:
     y, x = grid
     return axes.pcolormesh(x.edges, y.edges, np.ma.masked_invalid(values), rasterized=True)
@@ -175,6 +188,7 @@ def _finish(axes: Axes, grid: Sequence[Axis]) -> None:
     y, x = grid
     axes.set(xlabel=x.label, ylabel=y.label, xlim=x.edges[[0, -1]], ylim=y.edges[[0, -1]])
     axes.set_aspect("equal" if x.unit == y.unit else "auto")
+    spread_evenly(axes, y)
 
 
 def panel(scene: Scene, part: str, *, scale: Scale) -> Figure:
@@ -193,8 +207,11 @@ def panel(scene: Scene, part: str, *, scale: Scale) -> Figure:
 def _draw(axes: Axes, scene: Scene, part: str, *, scale: Scale) -> ScalarMappable | None:
     """Draw one part of a scene with its title."""
     if part == "input":
-        axes.set_title(f"Input: {scene.input_label}")
+        axes.set_title(f"{'Spectrogram' if scale.over else 'Input'}: {scene.input_label}")
         return draw_input(axes, scene, scale=scale)
+    if part == "over":
+        axes.set_title("Net over the spectrogram")
+        return draw_over(axes, scene, limit=scale.net_limit)
     if part == "truth":
         assert scene.truth is not None, "the caller asks for the truth only where there is one"
         axes.set_title(scene.truth_title)
@@ -228,7 +245,7 @@ def gallery(scenes: Sequence[Scene], *, scale: Scale, title: str) -> Figure:
             else:
                 drawn[part] = _draw(axes, scene, part, scale=scale)
         row[0].set_title(scene.heading)
-    shared = 1 + sum(part in ("net", "truth") for part in parts)  # columns before the net's own scale
+    shared = 1 + sum(part in ("net", "over", "truth") for part in parts)  # columns before the net's own scale
     for part, columns in (("input", grid[:, :1]), ("net", grid[:, 1:shared]), ("close", grid[:, shared:])):
         if (mappable := drawn.get(part)) is not None:
             place = {"ax": columns.ravel().tolist(), "location": "bottom", "shrink": 0.9 / columns.shape[1]}

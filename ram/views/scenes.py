@@ -4,13 +4,13 @@ from __future__ import annotations
 
 __all__ = ["equation", "scenes", "share"]
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
-from ram.axes import Axis
-from ram.data.dataset import Dataset
+from ram.axes import Axis, readable
 from ram.maps.ensemble_map import EnsembleMap
 from ram.maps.plots import disputed_cells
 from ram.maps.regression_map import RegressionMap
@@ -43,11 +43,26 @@ def _total(maps: RegressionMap, position: int, writer: Writer) -> str:
     return writer.signed(writer.rounded(maps.prediction[position]) - writer.rounded(maps.baseline[position]))
 
 
-def scenes(found: Explained, *, writer: Writer) -> list[Scene]:
-    """Return one scene for each sample of `found`."""
-    data, maps = found.data, found.maps
-    inputs, solid, truth = data.x(), _solid(data), found.truth_on_cells
-    label = _channel_label(data)
+def scenes(
+    found: Explained,
+    *,
+    writer: Writer,
+    inputs: Float[np.ndarray, "sample channel *space"] | None = None,
+    channels: Mapping[str, str] | None = None,
+) -> list[Scene]:
+    """Return one scene for each sample of `found`.
+
+    Parameters
+    ----------
+    inputs, channels
+        What the maps lie over, with name and unit of each channel; the file's own if not given.
+    """
+    maps = found.maps
+    inputs = found.data.x() if inputs is None else inputs
+    solid, truth = _solid(found), found.truth_on_cells
+    label = _channel_label(found.data.channels if channels is None else channels)
+    pairs = [readable(*pair) for pair in zip(maps.input_axes, maps.axes, strict=True)]
+    grid, cells = _last_two(tuple(pair[0] for pair in pairs)), _last_two(tuple(pair[1] for pair in pairs))
     result = []
     for number, name in enumerate(map(str, maps.ids)):
         known = truth is not None and bool(np.isfinite(truth[number]).all())
@@ -61,10 +76,10 @@ def scenes(found: Explained, *, writer: Writer) -> list[Scene]:
                 heading=f"{name}: {writer.value(maps.prediction[number])}",
                 input=_slice(shown),
                 input_label=label,
-                input_axes=_last_two(maps.input_axes),
+                input_axes=grid,
                 net=_summed(net),
                 truth=None if values is None else _summed(values),
-                cells=_last_two(maps.axes),
+                cells=cells,
                 solid=None if outline is None else _slice(outline),
                 net_title=f"Net: {_total(maps, number, writer)}",
                 truth_title="" if values is None else f"Physics: {writer.signed(values.sum())}",
@@ -74,15 +89,16 @@ def scenes(found: Explained, *, writer: Writer) -> list[Scene]:
     return result
 
 
-def _channel_label(data: Dataset) -> str:
+def _channel_label(channels: Mapping[str, str]) -> str:
     """Return name and unit of the channel shown: the last one."""
-    name, unit = list(data.channels.items())[-1]
+    name, unit = list(channels.items())[-1]
     return name if unit == "1" else f"{name} ({unit})"
 
 
-def _solid(data: Dataset) -> Bool[np.ndarray, "sample *space"] | None:
-    """Return where the designs are, for files that name a region ``void``."""
-    if "void" not in data.region_names:
+def _solid(found: Explained) -> Bool[np.ndarray, "sample *space"] | None:
+    """Return where the designs are, for files that name a region ``void`` and maps that lie over the file's inputs."""
+    data = found.data
+    if "void" not in data.region_names or not found.over_inputs:
         return None
     solid: Bool[np.ndarray, "sample *space"] = data.regions_array() != data.region_names.index("void")
     return solid

@@ -87,7 +87,7 @@ def tell(run: Run) -> Story:
     first = next(iter(run.units))
     stored, rows = _stored(run, part, first)
     shown = explained(run, rows, [first], with_truth=bool(has_truth(run, rows, first).any()))[first]
-    drawn = scenes(shown, writer=writers[first])
+    drawn = scenes(shown, writer=writers[first], inputs=run.explained_inputs(rows), channels=run.labels_of())
     return Story(
         run=run,
         data=data,
