@@ -6,11 +6,12 @@ __all__ = ["explain", "methods"]
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ram.cli.output import AsJson, say, say_json, say_table
+from ram.cli.regions import largest_of, regions_asked, say_largest, say_regions
 from ram.errors import ConfigError, explained, nearest
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
     from ram.data.dataset import Dataset, Sample
+    from ram.maps.bounds import Bounds
     from ram.maps.regression_map import RegressionMap
     from ram.runs.predictions import Predictions
 
@@ -51,18 +53,29 @@ def explain(
         list[str] | None, typer.Option("--option", metavar="NAME=NUMBER", help="Of the method. May be repeated.")
     ] = None,
     samples: Annotated[str, typer.Option(help="How many, or ids with commas between.")] = "12",
+    regions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--region", metavar="NAME=LOW:HIGH,...", help="What this carries: time=0.8ms:1.2ms,frequency=8kHz:10kHz."
+        ),
+    ] = None,
+    largest: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="The N regions that carry most, and the rest.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the maps in this HDF5 file.")] = None,
     pictures: Annotated[Path | None, typer.Option(metavar="FOLDER", help="One for each sample and target.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say which regions drive the predictions of RUN, in the unit of the target."""
     import ram
+    from ram.maps.bounds import bounds_in
     from ram.maps.regression_map import save_maps
 
     opened = ram.open_run(run)
     known = opened.open(data) if data else opened.data()
     part = known if data else known.subset("test", split=opened.config.data.split)
     chosen = chosen_samples(known, part, samples)
+    bounds = [bounds_in(text, opened.axes_of(of), where="--region") for text in regions or ()]
     maps = opened.explain(
         chosen,
         target=targets or None,
@@ -82,6 +95,8 @@ def explain(
     predicted = opened.predict(chosen)
     if as_json:
         answers = {name: as_dict(of, chosen, predicted) for name, of in maps.items()}
+        for name, answer in answers.items():
+            add_regions(answer, maps[name], bounds, largest)
         say_json({"run": str(run), "targets": answers, **kept})
         return
     for one in maps.values():
@@ -89,6 +104,10 @@ def explain(
             say_map(one, chosen)
         if one.part_names:
             say_parts(one)
+        if bounds:
+            say_regions(one, bounds)
+        if largest is not None:
+            say_largest(one, largest)
     say_outside(predicted)
     for word, path in kept.items():
         say(f"{word}: {path}")
@@ -182,7 +201,7 @@ def position_of(known: Dataset, word: str, *, option: str, also: Sequence[str] =
     return int(found[0])
 
 
-def as_dict(maps: RegressionMap, data: Dataset, predicted: Predictions) -> dict[str, object]:
+def as_dict(maps: RegressionMap, data: Dataset, predicted: Predictions) -> dict[str, Any]:
     """Return what a script would ask of maps: the numbers of each sample, not the cells."""
     names, carried = regions_of(maps, data)
     columns = (maps.ids, maps.prediction, maps.baseline, maps.residual, carried, maps.part_totals)
@@ -207,6 +226,15 @@ def as_dict(maps: RegressionMap, data: Dataset, predicted: Predictions) -> dict[
             for name, total, base, rest, regions, parts, trust in zip(*columns, known, strict=True)
         ],
     }
+
+
+def add_regions(answer: dict[str, Any], maps: RegressionMap, bounds: Sequence[Bounds], largest: int | None) -> None:
+    """Add to `answer` what regions carry that were asked for, and the largest ones."""
+    if bounds:
+        answer["regions"] = regions_asked(maps, bounds)
+    if largest is not None:
+        for index, sample in enumerate(answer["samples"]):
+            sample.update(largest_of(maps, index, largest))
 
 
 def trusted(maps: RegressionMap, predicted: Predictions) -> list[dict[str, object]]:

@@ -14,6 +14,7 @@ from ram.cli.comparing import compare
 from ram.cli.curve import learning_curve
 from ram.cli.explain import explain, methods
 from ram.cli.groups import cross_validate
+from ram.cli.listen import listen
 from ram.cli.numbers import interval_figures, members_of, say_members, seeds_in, trust_lines
 from ram.cli.output import AsJson, as_csv, bar, figure, say, say_json, say_table, say_to_errors, stoppable
 from ram.cli.sweep import sweep
@@ -39,7 +40,12 @@ def add_to(app: typer.Typer) -> None:
     )
     app.command(epilog="Example: ram sweep experiments/wheel_sweep.toml --jobs 2")(sweep)
     app.command(epilog="Example: ram predict runs/wheel_demo new_wheels.h5 --output table.csv")(predict)
-    app.command(epilog="Example: ram explain runs/wheel_demo --reference train-mean --output maps.h5")(explain)
+    app.command(epilog="Example: ram explain runs/wheel_demo --region x=-40mm:40mm --largest 5 --output maps.h5")(
+        explain
+    )
+    app.command(
+        epilog="Example: ram listen runs/impact_echo_spectrogram --samples 3 --slower 50 --output sounds",
+    )(listen)
     app.command(epilog="Example: ram methods")(methods)
     app.command(epilog="Example: ram export runs/wheel_demo --onnx wheel.onnx")(export)
     app.command(epilog="Example: ram report runs/wheel_demo")(report)

@@ -422,7 +422,8 @@ class Run:
     def labels_of(self, of: str | None = None) -> dict[str, str]:
         """Return name and unit of each channel as a picture says them: ``"dB re 1 V"`` of a spectrogram's."""
         units = self.channels_of(of)
-        return {name: f"dB re 1 {self.spec.channels[name]}" if unit == "dB" else unit for name, unit in units.items()}
+        own = {name: "" if unit == "1" else f" {unit}" for name, unit in self.spec.channels.items()}
+        return {name: f"dB re 1{own[name]}" if unit == "dB" else unit for name, unit in units.items()}
 
     @property
     def _front(self) -> Spectrogram | None:
