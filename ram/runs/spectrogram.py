@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["SpectrogramConfig", "spectrogram_of"]
 
 import math
-import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -13,20 +12,19 @@ from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, mode
 from pydantic_core import PydanticCustomError
 
 from ram.axes import Axis
+from ram.data.quantities import quantity_in
 from ram.data.rates import sampling
-from ram.data.units import factor_or_none
 from ram.errors import ConfigError, explained
 from ram.models.spectrogram import Spectrogram
 from ram.storage.sections import Section
-
-_NUMBER_AND_UNIT = re.compile(r"\s*(\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+)\s*(\S*)\s*")
 
 
 def _of_unit(unit: str, example: str) -> BeforeValidator:
     """Return what refuses anything but a number with a unit that is a multiple of `unit`."""
 
     def check(given: object) -> object:
-        if _number(str(given), unit) is None or not isinstance(given, str):
+        value = quantity_in(given, unit=unit) if isinstance(given, str) else None
+        if value is None or value < 0:
             raise PydanticCustomError("quantity", f"Input should be a number with its unit, such as '{example}'")
         return given
 
@@ -108,20 +106,6 @@ def _samples(text: str, rate: float) -> int:
 
 
 def _value(text: str, unit: str) -> float:
-    value = _number(text, unit)
+    value = quantity_in(text, unit=unit)
     assert value is not None, "the section has checked it"
     return value
-
-
-def _number(text: str, unit: str) -> float | None:
-    """Return the number in `unit`; None where the text has none, or another dimension."""
-    found = _NUMBER_AND_UNIT.fullmatch(text)
-    times = None if found is None or not found[2] else _factor(found[2], unit)
-    return None if found is None or times is None else float(found[1]) * times
-
-
-def _factor(word: str, unit: str) -> float | None:
-    try:
-        return factor_or_none(word, to=unit)
-    except Exception:  # pint raises a dozen kinds for a word that is no unit
-        return None
