@@ -293,9 +293,11 @@ def test_on_a_clock_of_depths_the_same_echo_stands_at_the_same_depth(recipe, tmp
         for x in (2, 4, 6):  # rings as a plate of 20 cm would, at v / 2T
             signal = tap(1e-6, 4000, at_s=5.2e-4 + x * 1e-6, ringing_hz=speed / 0.4)
             put(folder / specimen / f"x{x:02d}y02.txt", text_of(signal, 1e-6))
-    for clock in ("time", "depth"):
+    for clock in ("time", "nominal", "depth"):
         recipe.make(tmp_path / f"{clock}.h5", source=folder, clock=clock, samples=400, progress=False)
-    data = {clock: ram.open_dataset(tmp_path / f"{clock}.h5") for clock in ("time", "depth")}
+    data = {clock: ram.open_dataset(tmp_path / f"{clock}.h5") for clock in ("time", "nominal", "depth")}
+    np.testing.assert_array_equal(data["nominal"].x(), data["depth"].x())
+    assert data["nominal"].axes[0].same_grid(data["time"].axes[0])
     axis = data["depth"].axes[0]
     assert (axis.name, axis.unit) == ("depth", "cm")
     assert axis.centres[50] == pytest.approx(0.0, abs=1e-9)

@@ -67,7 +67,7 @@ LEAST_S, LEAST_HZ = 1e-3, 1e5
 NOMINAL_M_S = 3700.0  # of the P-wave, where a clock in cm is described in ms
 
 Points = Literal["reliable", "gridded", "extrapolation"]
-Kind = Literal["time", "depth"]
+Kind = Literal["time", "nominal", "depth"]
 Signal = Float[np.ndarray, " time"]
 Parts = dict[str, list[str]]
 Row = dict[str, str]
@@ -118,10 +118,10 @@ class Clock:
     Attributes
     ----------
     kind
-        ``"time"``; or ``"depth"``: half of the way that a P-wave has gone, so that the echo of the same depth stands at
-        the same place whatever the concrete's speed.
+        ``"time"``; or a clock on which the echo of the same depth comes at the same place whatever the concrete's
+        speed: ``"nominal"``, the times at which a wave of `NOMINAL_M_S` would be as far; ``"depth"``, half of its way.
     nominal_s
-        Times; for a clock of depths those of a wave of `NOMINAL_M_S`.
+        Times; but for the first kind those of a wave of `NOMINAL_M_S`.
     """
 
     kind: Kind
@@ -136,6 +136,7 @@ class Clock:
         """The axis of the data file: time in s, or depth in cm."""
         name, unit, scale, words = {
             "time": ("time", "s", 1.0, ""),
+            "nominal": ("time", "s", 1.0, f"time of a wave of {NOMINAL_M_S:,.0f} m/s"),
             "depth": ("depth", "cm", 100 * NOMINAL_M_S / 2, "depth of an echo, v t / 2"),
         }[self.kind]
         places = scale * self.nominal_s
@@ -185,10 +186,10 @@ def make(
         near edges with a weight of 0 and in the training part; ``extrapolation``: the points over 12 and 25 cm, which
         have no coordinates, all in the test part.
     clock
-        ``time``: seconds; ``depth``: v t / 2 in cm, with the P-wave's speed v of each specimen. Zero is the peak of the
-        Rayleigh wave.
+        ``time``: seconds; ``nominal``: seconds in which a wave of 3,700 m/s would go as far as the specimen's P-wave;
+        ``depth``: v t / 2 in cm, with the speed v of that wave. Zero is the peak of the Rayleigh wave.
     rate_khz, begin_ms, samples
-        Of the common clock; for ``depth`` those of a wave of 3,700 m/s.
+        Of the common clock; for ``nominal`` and ``depth`` those of a wave of 3,700 m/s.
     seed
         Of the random split.
     progress
@@ -371,8 +372,8 @@ def _specification(count: int, clock: Clock, parts: Parts, *, points: Points, se
         splits=tuple(parts),
         count=count,
         weighted=points == "gridded",
-        notes=f"{clock.kind.capitalize()} runs from the peak of the Rayleigh wave, which is negative; the root mean "
-        "square of each waveform is 1, parameter rms says what that was in V. Groups are specimens.",
+        notes=f"{clock.axis.name.capitalize()} runs from the peak of the Rayleigh wave, which is negative; the root "
+        "mean square of each waveform is 1, parameter rms says what that was in V. Groups are specimens.",
     )
 
 
