@@ -9,12 +9,14 @@ import torch
 from ram.axes import Axis
 from ram.data.dataset import open_dataset
 from ram.data.layout import write_dataset
+from ram.data.spec import Record
 from ram.errors import ConfigError, DataError, ModelError
 from ram.maps.explain import explain, explain_regressor
 from ram.models.backbones import build_backbone
 from ram.models.geometry import trace_cells
 from ram.models.regressor import Regressor, TargetScaling
 from ram.models.spectrogram import Spectrogram
+from ram.randomness import generator
 from ram.runs.config import load_experiment
 from ram.runs.run import open_run
 from ram.testing import check_regressor
@@ -273,3 +275,51 @@ def test_maps_of_several_targets_share_one_answer():
     assert list(explain_regressor(net, x)) == ["depth"]
     moved = replace(explain_regressor(net, x)["depth"], ids=("a", "b"))
     assert moved.on_input_grid().contributions.shape == (2, 32, 32)
+
+
+def trained_on_bursts(bursts, folder, *, rate, target, **model):
+    """A run on 200 bursts in one channel, their tone in Hz and level in dB, and where each one is."""
+    places, rows = {}, []
+    for index in range(200):
+        draw = generator(7, "peak", index)
+        tone, when = draw.uniform(0.06, 0.32) * rate, draw.uniform(100, 400) / rate
+        level = draw.uniform(-10.0, 10.0)
+        x = 10 ** (level / 20) * bursts.burst(tone, when, rate=rate) + 0.01 * draw.standard_normal(SAMPLES)
+        part = ("train", "train", "train", "validation", "test")[index % 5]
+        places[f"s{index:03d}"] = (tone, when)
+        rows.append(Record(id=f"s{index:03d}", group=f"g{index}", x=x[None].astype(np.float32),
+                           targets={"level": level, "tone": tone}, split={"default": part}))  # fmt: skip
+    axes = (Axis.uniform("time", "s", size=SAMPLES, step=1 / rate),)
+    spec = bursts.spec(axes=axes, channels={"acc": "V"}, targets={"level": "dB", "tone": "Hz"}, count=200)
+    write_dataset(folder / "bursts.h5", spec, rows)
+    section = {"length": f"{64 / rate} s", "hop": f"{16 / rate} s"}
+    words = {
+        **bursts.experiment,
+        "data": {"file": "bursts.h5", "targets": [target]},
+        "model": {"backbone": "small-field", "widths": [8, 8], "spectrogram": section, **model},
+        "training": {"epochs": 80, "batch_size": 16, "threads": 1},
+    }
+    return train(words, data=folder / "bursts.h5", output=folder / "run", progress=False), places
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [2000.0, 44_100.0, 1e6])
+def test_a_trained_nets_map_peaks_at_the_tones_hertz_and_second_within_one_cell(bursts, tmp_path, rate):
+    run, places = trained_on_bursts(bursts, tmp_path, rate=rate, target="level", coordinates=["frequency"])
+    assert run.metrics["test"]["level"]["r2"] > 0.9
+    maps = run.explain(run.data().subset("test"), target="level", reference="train-mean")
+    assert maps.contributions.shape[1:] == (16, 16)
+    for row, name in enumerate(maps.ids):
+        cell = np.unravel_index(np.abs(maps.contributions[row]).argmax(), (16, 16))
+        for axis, found, value in zip(maps.axes, cell, places[name], strict=True):
+            assert abs(found - (np.searchsorted(axis.edges, value) - 1)) <= 1
+
+
+@pytest.mark.slow
+def test_without_a_coordinate_a_net_cannot_tell_one_tone_from_another(bursts, tmp_path):
+    errors = {}
+    for name, coordinates in (("with", ["frequency"]), ("without", [])):
+        (tmp_path / name).mkdir()
+        run, _ = trained_on_bursts(bursts, tmp_path / name, rate=RATE, target="tone", coordinates=coordinates)
+        errors[name] = run.metrics["test"]["tone"]["mae"]
+    assert errors["without"] > 5 * errors["with"], errors

@@ -33,6 +33,7 @@ from ram.models.bands import SPACINGS, bands_between, bin_axis, chosen_bins
 
 Signal = Float[Tensor, "batch channel time"]
 Levels = Float[Tensor, "batch channel frequency frame"]
+Bins = Float[Tensor, "row bin frame"]
 
 WINDOWS = (
     "hann", "hamming", "blackman", "blackmanharris", "nuttall", "flattop", "bartlett", "cosine", "tukey", "boxcar",
@@ -158,26 +159,29 @@ class Spectrogram(nn.Module):
     def _power(self, x: Signal) -> Levels:
         """Return power against a sine of amplitude one."""
         parts = self._transformed if self._kernels is None else self._convolved
-        power = parts(x.flatten(0, 1)).square().sum(dim=-1) * self.weight.to(x.dtype)[:, None]
+        real, imaginary = parts(x.flatten(0, 1))  # (batch x channel, bin, frame)
+        power = (real.square() + imaginary.square()) * self.weight.to(x.dtype)[:, None]
         if self.shares.numel():
             power = self.shares.to(x.dtype) @ power
         return power.view(*x.shape[:2], *power.shape[1:])
 
-    def _transformed(self, x: Float[Tensor, "row time"]) -> Float[Tensor, "row bin frame part"]:
+    def _transformed(self, x: Float[Tensor, "row time"]) -> tuple[Bins, Bins]:
         """Return real and imaginary part of the windows' FFT."""
         before, behind = self._padding(x.shape[-1], self.nfft)
         frames = torch.stft(
             nn.functional.pad(x, (before, behind)), self.nfft, hop_length=self.hop, win_length=self.length,
             window=self.window.to(x.dtype), center=False, return_complex=True,
         )  # fmt: skip
-        return torch.view_as_real(frames[:, self._bins])
+        used = frames[:, self._bins]
+        return used.real, used.imag
 
-    def _convolved(self, x: Float[Tensor, "row time"]) -> Float[Tensor, "row bin frame part"]:
+    def _convolved(self, x: Float[Tensor, "row time"]) -> tuple[Bins, Bins]:
         """Return the same by a convolution with windowed cosines and sines."""
         assert self._kernels is not None, "the caller has looked"
         padded = nn.functional.pad(x, self._padding(x.shape[-1], self.length))
         both = nn.functional.conv1d(padded[:, None], self._kernels.to(x), stride=self.hop)
-        return torch.stack(both.chunk(2, dim=1), dim=-1)
+        cosines, sines = both.chunk(2, dim=1)
+        return cosines, sines
 
     @contextmanager
     def by_convolution(self) -> Iterator[None]:
