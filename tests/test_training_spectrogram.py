@@ -88,6 +88,17 @@ def test_levels_are_standardised_by_the_training_part(run):
     np.testing.assert_allclose(front.deviation.numpy(), found.std(axis=(0, 2, 3)), rtol=1e-5)
 
 
+@pytest.mark.parametrize("of", [None, "signal"])
+def test_the_mean_design_is_the_mean_of_what_is_explained(run, of):
+    mean = torch.from_numpy(run.explained_inputs(run.part("train"), of).mean(axis=0, keepdims=True))
+    net = run.regressor if of == "signal" else run.regressor.behind
+    with torch.no_grad():
+        expected = float(net(mean))
+    maps = run.explain(run.data().subset("test")[:2], target="frequency", method="gradient-x-input", of=of)
+    assert maps.reference == "train-mean-design"
+    np.testing.assert_allclose(maps.baseline, expected, rtol=1e-6)
+
+
 def test_a_run_opens_again_as_it_was(run, burst_data, tmp_path, bursts):
     again = train(bursts.experiment, data=burst_data, output=tmp_path / "again", progress=False)
     for name in ("checkpoint.safetensors", "predictions.h5", "maps.h5", "references.h5"):
