@@ -93,7 +93,18 @@ def test_bands_that_grow_are_drawn_on_a_logarithm():
     time = Axis.uniform("time", "s", size=4, step=0.01)
     maps = RegressionMap(np.ones((1, 6, 4)), np.zeros(1), np.full(1, 24.0), "depth", "cm", (frequency, time),
                          (frequency, time))  # fmt: skip
-    assert maps.plot().axes[0].get_yscale() == "log"
+    place, bar = maps.plot().axes
+    assert place.get_yscale() == "log"
+    place.figure.canvas.draw()
+    assert [text.get_text() for text in place.get_yticklabels() if 0.1 <= text.get_position()[1] <= 6.4] == [
+        "0.1",
+        "0.2",
+        "0.5",
+        "1",
+        "2",
+        "5",
+    ]
+    assert bar.get_ylabel() == "contribution in cm per cell of 10 ms x 0.26 to 1.4 kHz"
     assert maps.plot(image=np.zeros((6, 4))).axes[0].get_yscale() == "log"
 
 

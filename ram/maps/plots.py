@@ -188,7 +188,12 @@ def spread_evenly(place: Axes, frequency: Axis) -> None:
     """Give bands that grow with their frequency the same height each, as far as a logarithm can."""
     widths = np.diff(frequency.edges)
     if frequency.unit.endswith("Hz") and frequency.edges[0] > 0 and widths[-1] > 4 * widths[0]:
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
         place.set_yscale("log")
+        place.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        place.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))  # no formulas: 0.5, 1, 2, 5
+        place.yaxis.set_minor_formatter(NullFormatter())
 
 
 def draw_over_levels(
@@ -235,11 +240,23 @@ def _cell_of(cells: Axis, grid: Axis) -> NDArray[np.int64]:
 def _label(maps: RegressionMap, cells: Sequence[Axis]) -> str:
     """Return what the colours mean, with the cell's size."""
     axes = cells[-2:]
-    widths = [f"{np.median(np.diff(axis.edges)):.3g}" for axis in reversed(axes)]
+    widths = [width_of(axis) for axis in reversed(axes)]
     units = [axis.unit if axis.unit not in {"", "1"} else axis.name for axis in reversed(axes)]
     pairs = " x ".join(f"{width} {unit}" for width, unit in zip(widths, units, strict=True))
     size = f"{' x '.join(widths)} {units[0]}" if len(set(units)) == 1 else pairs
     return f"{_meaning(maps)} per cell of {size}"
+
+
+def width_of(axis: Axis) -> str:
+    """Return how wide cells are: ``"4"``, or ``"0.1 to 1.2"`` where they grow.
+
+    >>> width_of(Axis.uniform("x", "mm", size=8, step=4.0))
+    '4'
+    """
+    widths = np.diff(axis.edges)
+    inner = widths[1:-1] if widths.size > 2 else widths  # the ends clip their cells
+    narrow, wide = np.percentile(inner, (10.0, 90.0))
+    return f"{np.median(widths):.3g}" if wide < 2 * narrow else f"{narrow:.2g} to {wide:.2g}"
 
 
 def _meaning(maps: RegressionMap) -> str:

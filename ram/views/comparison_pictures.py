@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ram.axes import Axis, readable
 from ram.data.units import factor_or_none
+from ram.maps.plots import width_of
 from ram.maps.regression_map import RegressionMap
 from ram.runs.comparison import Comparison, MapAgreement
 from ram.views.style import BLUE, DIVERGING, GREY, INK, ORANGE, new_figure
@@ -173,7 +174,7 @@ def _read(axes: Sequence[Axis]) -> list[Axis]:
 
 def _cell(axes: Sequence[Axis]) -> str:
     """Return the size of a cell, x before y as people say it."""
-    (height, y), (width, x) = ((f"{np.median(np.diff(axis.edges)):.3g}", axis.unit) for axis in _read(axes))
+    (height, y), (width, x) = ((width_of(axis), axis.unit) for axis in _read(axes))
     return f"{width} x {height} {x}" if x == y else f"{width} {x} x {height} {y}"
 
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from ram.axes import Axis
-from ram.maps.plots import draw_disputed, draw_over_levels, is_spectrogram, spread_evenly, strength
+from ram.maps.plots import draw_disputed, draw_over_levels, is_spectrogram, spread_evenly, strength, width_of
 from ram.views.style import DIVERGING, INK, SEQUENTIAL, new_figure
 
 
@@ -114,7 +114,7 @@ def _reach(maps: Sequence[Float[np.ndarray, "*cells"]]) -> float:
 
 def _cell_size(cells: Sequence[Axis]) -> str:
     """Return ``"6.7 x 6.7 mm"``, x before y as people say it."""
-    widths = [f"{np.median(np.diff(axis.edges)):.3g}" for axis in reversed(cells)]
+    widths = [width_of(axis) for axis in reversed(cells)]
     units = [axis.unit if axis.unit != "1" else axis.name for axis in reversed(cells)]
     if len(set(units)) == 1:
         return f"{' x '.join(widths)} {units[0]}"
