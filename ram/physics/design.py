@@ -14,6 +14,7 @@ __all__ = [
     "ThinSpot",
     "WheelImage",
     "design",
+    "polar",
     "rasterise",
 ]
 
@@ -178,7 +179,7 @@ def _thin_spot(random: np.random.Generator) -> ThinSpot:
 
 
 @lru_cache(maxsize=8)
-def _polar(size: int, samples: int) -> tuple[Float[np.ndarray, "y x"], Float[np.ndarray, "y x"]]:
+def polar(size: int, samples: int) -> tuple[Float[np.ndarray, "y x"], Float[np.ndarray, "y x"]]:
     """Return radius (mm) and angle of a grid with `samples` x `samples` points in each of size x size pixels."""
     points = ((np.arange(size * samples) + 0.5) / (size * samples) - 0.5) * WINDOW_MM
     return np.hypot(points[None, :], points[:, None]), np.arctan2(points[:, None], points[None, :])
@@ -189,14 +190,14 @@ def rasterise(design: Design, size: int) -> WheelImage:
 
     The fill comes from 4 x 4 samples a pixel, thickness and region from the pixel's middle.
     """
-    radius, angle = _polar(size, 1)
+    radius, angle = polar(size, 1)
     thickness = _thickness(design, radius, angle).astype(np.float32).astype(np.float64)
     fill = _fill(design, size)
     return WheelImage(fill, thickness, _regions(design, radius, fill), WINDOW_MM / size)
 
 
 def _fill(design: Design, size: int) -> Float[np.ndarray, "y x"]:
-    radius, angle = _polar(size, SUPERSAMPLING)
+    radius, angle = polar(size, SUPERSAMPLING)
     solid = (radius <= design.hub_radius_mm) | (radius >= design.rim_inner_radius_mm)
     between = ~solid
     solid[between] = _in_spoke(design, radius[between], angle[between])

@@ -6,7 +6,7 @@ the plane, the rim turns about the hub.
 
 from __future__ import annotations
 
-__all__ = ["CLAMP_MARGIN", "SLOTS", "Disc", "connected", "named_bending", "refusal", "torsion"]
+__all__ = ["CLAMP_MARGIN", "SLOTS", "Disc", "all_bending", "connected", "named_bending", "refusal", "torsion"]
 
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -34,19 +34,34 @@ Map = Float[np.ndarray, "y x"]
 
 @dataclass(frozen=True)
 class Disc:
-    """A wheel as the plate solver takes it: fill (0..1), thickness (m), width of a pixel (m)."""
+    """A wheel as the plate solver takes it: fill (0..1), thickness (m), width of a pixel (m).
+
+    `bending_share` is the share of its bending stiffness that each pixel has kept; None: all of it.
+    """
 
     fill: Map = field(repr=False)
     thickness: Map = field(repr=False)
     pitch: float
+    bending_share: Map | None = field(default=None, repr=False)
+
+    @property
+    def clamped(self) -> Bool[np.ndarray, " node"]:
+        """Nodes that the hub holds."""
+        return _grid(len(self.fill), self.pitch).clamped
 
     def modes(
         self, *, count: int, law: plate.Law, start: Float[np.ndarray, "shape node unknown"] | None
     ) -> plate.Modes:
         """Return the lowest modes, the hub clamped."""
-        clamped = _grid(len(self.fill), self.pitch).clamped
         return plate.modes(
-            self.fill, self.thickness, pitch=self.pitch, clamped=clamped, count=count, law=law, start=start
+            self.fill,
+            self.thickness,
+            pitch=self.pitch,
+            clamped=self.clamped,
+            count=count,
+            law=law,
+            start=start,
+            bending_share=self.bending_share,
         )
 
 
@@ -140,14 +155,26 @@ def named_bending(disc: Disc, *, count: int) -> tuple[plate.Modes, Float[np.ndar
     SolverError
         Where no modes can be named.
     """
+    found, slots = all_bending(disc, count=count)
+    names = dict(zip(slots, SLOTS, strict=True))
+    return found.only(slots), found.frequencies, tuple(names.get(mode, "") for mode in range(len(found.eigenvalues)))
+
+
+def all_bending(disc: Disc, *, count: int) -> tuple[plate.Modes, list[int]]:
+    """Return the lowest bending modes, `count` or more, and which of them fill the `SLOTS`.
+
+    Raises
+    ------
+    SolverError
+        Where no modes can be named.
+    """
     grid = _grid(len(disc.fill), disc.pitch)
     for more in (0, 8, 16):
         found = disc.modes(count=count + more, law=plate.BENDING, start=None if more else grid.bending)
         shares = _rim_shares(found, grid)
         slots = _assigned(shares, found.eigenvalues)
         if len(slots) == len(SLOTS) and np.all(shares[slots, HARMONICS] >= LEAST_SHARE):
-            names = dict(zip(slots, SLOTS, strict=True))
-            return found.only(slots), found.frequencies, tuple(names.get(mode, "") for mode in range(len(shares)))
+            return found, slots
     got = ", ".join(f"{f:.0f} Hz (n={n})" for f, n in zip(found.frequencies, shares.argmax(axis=1), strict=True))
     raise refusal("the modes", "an umbrella, a pair of tilts and a pair with two diameters", got)
 

@@ -25,6 +25,7 @@ __all__ = [
     "Modes",
     "derivatives",
     "elements",
+    "matrices",
     "modes",
 ]
 
@@ -263,6 +264,33 @@ def _weights(
     return np.stack([present * thickness, present * thickness**3], axis=-1)
 
 
+def matrices(
+    fill: Float[np.ndarray, "y x"],
+    thickness: Float[np.ndarray, "y x"],
+    *,
+    pitch: float,
+    clamped: Bool[np.ndarray, " node"],
+    law: Law = BENDING,
+    material: Material = ALUMINIUM,
+    bending_share: Float[np.ndarray, "y x"] | None = None,
+) -> tuple[sparse.csc_array, sparse.csc_array, Bool[np.ndarray, " node"]]:
+    """Return stiffness and mass of the free nodes, unknowns node by node, and which nodes are free.
+
+    Parameters are those of `modes`.
+    """
+    kept = fill > SMALLEST_FILL
+    element = law(pitch, material)
+    used = np.zeros(clamped.size, dtype=bool)
+    used[elements(*kept.shape)[kept.ravel()]] = True
+    free = used & ~clamped
+    pattern, weights = _pattern(kept, free), _weights(fill, thickness, kept)
+    mass = pattern.matrix(_scattered(weights, element.mass))
+    mass.eliminate_zeros()
+    if bending_share is not None:
+        weights[..., 1] *= bending_share
+    return pattern.matrix(_scattered(weights, element.stiffness)), mass, free
+
+
 def modes(
     fill: Float[np.ndarray, "y x"],
     thickness: Float[np.ndarray, "y x"],
@@ -273,6 +301,7 @@ def modes(
     law: Law = BENDING,
     material: Material = ALUMINIUM,
     start: Float[np.ndarray, "shape node unknown"] | None = None,
+    bending_share: Float[np.ndarray, "y x"] | None = None,
 ) -> Modes:
     """Return the lowest `count` modes of the plate.
 
@@ -288,29 +317,27 @@ def modes(
         `BENDING` (Reissner-Mindlin) or `IN_PLANE` (plane stress).
     start
         Shapes like those of the modes; where they are not given, noise that is always the same.
+    bending_share
+        Which share of its bending stiffness (what goes with the cube of the thickness) each pixel has kept; all of it
+        where it is None.
 
     Raises
     ------
     SolverError
         Where the plate has nothing that can move, or its modes have not converged.
     """
-    kept = fill > SMALLEST_FILL
-    element = law(pitch, material)
-    used = np.zeros(clamped.size, dtype=bool)
-    used[elements(*kept.shape)[kept.ravel()]] = True
-    free = used & ~clamped
-    if free.sum() * element.unknowns <= 2 * count:
+    stiffness, mass, free = matrices(
+        fill, thickness, pitch=pitch, clamped=clamped, law=law, material=material, bending_share=bending_share
+    )
+    unknowns = law(pitch, material).unknowns
+    if free.sum() * unknowns <= 2 * count:
         raise SolverError(f"a plate with {int(free.sum())} free nodes has no {count} modes")
-    pattern, weights = _pattern(kept, free), _weights(fill, thickness, kept)
-    stiffness = pattern.matrix(_scattered(weights, element.stiffness))
-    mass = pattern.matrix(_scattered(weights, element.mass))
-    mass.eliminate_zeros()
-    shape = (count, clamped.size, element.unknowns)
+    shape = (count, clamped.size, unknowns)
     begin = _noise((count + 2, *shape[1:])) if start is None else start
     values, vectors = lowest_modes(stiffness, mass, begin[:, free].reshape(len(begin), -1).T, count=count)
     shapes = np.zeros(shape)
-    shapes[:, free] = vectors.T.reshape(count, -1, element.unknowns)
-    return Modes(values, shapes, kept)
+    shapes[:, free] = vectors.T.reshape(count, -1, unknowns)
+    return Modes(values, shapes, fill > SMALLEST_FILL)
 
 
 def _noise(shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:

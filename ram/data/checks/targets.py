@@ -117,7 +117,8 @@ AT_THE_END = Defect(
     severity="warning",
     what="the target",
     allowed="free to go beyond what was measured",
-    rule="1 in 10 values or more (at least 5) equal the largest or smallest, all others being nearly all different",
+    rule="1 in 10 values or more (at least 5) equal the largest or smallest, which is not 0, all others being nearly "
+    "all different",
     reason="an instrument at the end of its range, or a limit put in by hand: true values lie beyond it",
     remedy="Leave these samples out, or write NaN",
 )
@@ -260,6 +261,8 @@ def _at_the_end(
     question: Asked, name: str, values: NDArray[np.float64], *, levels: NDArray[np.float64], times: NDArray[np.integer]
 ) -> Iterator[Finding]:
     for end in (0, -1) if levels.size > 5 else ():
+        if levels[end] == 0:  # no crack, no load: where a quantity begins, not where an instrument ends
+            continue
         others = int(times.sum() - times[end])
         # "All different" tells a continuous quantity from one that was set in steps, whose ends are steps as well.
         if times[end] >= max(5, times.sum() / 10) and levels.size - 1 >= 0.9 * others:
