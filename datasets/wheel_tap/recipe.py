@@ -188,7 +188,7 @@ def make(
 
 
 def _check(*, samples: int, taps: int, channels: int, size: int, rate: float, duration: float) -> None:
-    least = {"samples": 3 * taps, "taps": 1, "channels": 1, "size": 24, "rate": 2000, "duration": 0.05}
+    least = {"samples": 3 * taps, "taps": 1, "channels": 1, "size": 24, "rate": 4000, "duration": 0.05}
     given = {
         "taps": taps, "samples": samples, "channels": channels, "size": size, "rate": rate, "duration": duration,
     }  # fmt: skip
