@@ -40,6 +40,7 @@ UNCRACKED = 0.25
 DAMPING = (0.001, 0.004)
 FORCE_N = (50.0, 150.0)
 NOISE_DB = (20.0, 50.0)
+ROUNDING_HZ = 1e-6  # what the solver leaves between two modes that are equal
 STEP = 1 / 32  # m/s^2, of the converter
 RANGE = 32000 * STEP
 SOLVED, FAILED = 0, 2  # values of solver_status, as in datasets/wheel
@@ -241,7 +242,7 @@ def _known(one: Specimen, ringing: tap.Ringing, *, size: int) -> dict[str, float
     named = dict(zip(NAMED, frequencies[modes].tolist(), strict=True))
     return {
         "tilt": ringing.tilt_hz,
-        "splitting": ringing.splitting_hz,
+        "splitting": ringing.splitting_hz if ringing.splitting_hz > ROUNDING_HZ else 0.0,
         "damping": 100 * one.damping,
         "crack_depth": 100 * one.crack.depth,
         "crack_thickness": cracks.crack_thickness_mm(one.design, rasterise(one.design, size), one.crack),
