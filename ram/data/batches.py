@@ -39,6 +39,8 @@ class Batch:
         Shape (batch, parameter), float64.
     weights
         Shape (batch,), float64, mean 1 over the data set; None where all samples count alike.
+    lengths
+        Shape (batch,): cells of each sample along the last axis, the rest is padding; None where nobody asks.
     """
 
     positions: np.ndarray
@@ -46,12 +48,13 @@ class Batch:
     targets: Tensor
     parameters: Tensor
     weights: Tensor | None = None
+    lengths: Tensor | None = None
 
     def pinned(self) -> Batch:
         """Return the batch in memory that a GPU reads by itself, while the processor goes on."""
-        weights = None if self.weights is None else self.weights.pin_memory()
+        weights, lengths = (None if one is None else one.pin_memory() for one in (self.weights, self.lengths))
         x, targets, parameters = (part.pin_memory() for part in (self.x, self.targets, self.parameters))
-        return Batch(self.positions, x, targets, parameters, weights)
+        return Batch(self.positions, x, targets, parameters, weights, lengths)
 
 
 class Batches:
@@ -69,6 +72,8 @@ class Batches:
         Memory layout of inputs with two or three space axes.
     pinned
         Whether batches are put into memory that a GPU reads by itself.
+    padded
+        Whether batches say how long their samples are.
 
     Attributes
     ----------
@@ -85,8 +90,10 @@ class Batches:
         loading: Loading | None = None,
         channels_last: bool = False,
         pinned: bool = False,
+        padded: bool = False,
     ) -> None:
         self.data = data
+        self.lengths = torch.from_numpy(data.lengths) if padded else None
         self.targets = torch.from_numpy(np.asarray(targets, dtype=np.float64))
         self.parameters = torch.from_numpy(data.parameter_array(list(parameters)))
         self.weights = _weights(data)
@@ -133,8 +140,8 @@ class Batches:
         """Return the samples at `positions`, in ordinary memory."""
         rows = torch.from_numpy(np.asarray(positions, dtype=np.int64))
         x = self._inputs(positions)
-        weights = None if self.weights is None else self.weights[rows]
-        return Batch(positions, x, self.targets[rows], self.parameters[rows], weights)
+        weights, lengths = (None if one is None else one[rows] for one in (self.weights, self.lengths))
+        return Batch(positions, x, self.targets[rows], self.parameters[rows], weights, lengths)
 
     def iterate(self, order: np.ndarray, *, batch_size: int) -> Iterator[Batch]:
         """Yield batches of `batch_size` samples in the given order; the last one may be smaller.

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -47,6 +47,8 @@ class Wish:
         Of what is drawn at random: a function of the seed and of the sample's id, where samples have one.
     batch_size
         How many samples run at once.
+    lengths
+        Shape (sample,): how long padded signals are, for exact RAM; None where nothing is padding.
     """
 
     method: Method = METHODS["ram"]
@@ -59,6 +61,7 @@ class Wish:
     seed: int = 0
     ids: tuple[str, ...] = ()
     batch_size: int = 64
+    lengths: Int[np.ndarray, " sample"] | None = None
 
 
 def require_fitting(wish: Wish, x: Any) -> None:
@@ -141,7 +144,8 @@ def answer(net: Explained, x: Inputs, parameters: Tensor | None, wish: Wish, *, 
     """Return what the method finds for one batch; `rows` says which of all samples it is."""
     method = wish.method
     if method.kind == "head":
-        found = net.answer(x, parameters, times=wish.resolution)
+        lengths = None if wish.lengths is None else torch.from_numpy(wish.lengths[rows])
+        found = net.answer(x, parameters, times=wish.resolution, lengths=lengths)
         return found.as_sums() if method.name == "cam" else found
     assert method.run is not None
     if method.kind == "layer":

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -24,6 +24,7 @@ from ram.maps.heads import Choice
 from ram.maps.inputs import axes_of, own_copy, require_finite, require_inputs
 from ram.maps.methods import Method, method_called, options_for
 from ram.maps.nets import Answer, AnyNet, Explained, RegressorNet, Target
+from ram.maps.padded import Samples, explain_padded
 from ram.maps.regression_map import RegressionMap
 from ram.models.regressor import Regressor
 
@@ -31,6 +32,7 @@ Inputs = Float[np.ndarray, "batch channel *space"] | Float[Tensor, "batch channe
 Design = Float[np.ndarray, "channel *space"] | Float[Tensor, "channel *space"]
 Parameters = Float[np.ndarray, "batch parameter"] | Float[Tensor, "batch parameter"]
 Reference = Mapping[str, RegressionMap] | RegressionMap | Design
+Lengths = Int[np.ndarray, " batch"] | Int[Tensor, " batch"] | Sequence[int]
 Regions = UInt8[np.ndarray, "*space"] | NDArray[np.integer[Any]]
 
 
@@ -57,6 +59,7 @@ def explain(
     seed: int = 0,
     batch_size: int | None = 64,
     of: str | None = None,
+    lengths: Lengths | None = None,
 ) -> RegressionMap:
     """Return which regions of `x` one output of any net comes from, in the target's unit.
 
@@ -115,6 +118,9 @@ def explain(
         For a `Regressor` that begins with a spectrogram: ``"spectrogram"``, the default, for a map over frequency and
         time, on which `reference` and `regions` may lie too; or ``"signal"`` for a map over the signal itself, by
         methods of the input.
+    lengths
+        Shape (batch,): how long signals are that were padded along the last axis, for a `Regressor`. Each is explained
+        as it would be alone; cells beyond its own are zero.
 
     Raises
     ------
@@ -134,6 +140,13 @@ def explain(
     >>> maps.contributions, maps.baseline, maps.prediction
     (array([[1., 3.]]), array([1.]), array([5.]))
     """
+    if lengths is not None:
+        regressor, name = _padding_known(net, output)
+        return explain_regressor(
+            regressor, x, targets=[name], method=method, layer=layer, reference=reference, input_axes=axes, ids=ids,
+            regions=regions, channel=channel, channel_unit=channel_unit, options=options, resolution=resolution,
+            seed=seed, batch_size=batch_size, of=of, lengths=lengths,
+        )[name]  # fmt: skip
     side = side_of(net, x, axes, of=of, method=method_called(method))
     wish = _wish(
         method, layer=layer, regions=side.regions(regions), channel=channel, options=options, resolution=resolution,
@@ -157,6 +170,7 @@ def explain_regressor(
     reference: Reference | None = None,
     reference_parameters: Parameters | None = None,
     reference_name: str = "",
+    reference_length: int | None = None,
     input_axes: Sequence[Axis] | None = None,
     ids: Sequence[str] | NDArray[np.str_] = (),
     regions: Regions | None = None,
@@ -168,6 +182,7 @@ def explain_regressor(
     seed: int = 0,
     batch_size: int | None = 64,
     of: str | None = None,
+    lengths: Lengths | None = None,
 ) -> dict[str, RegressionMap]:
     """Return the maps of several targets of a `Regressor`, by target; exact RAM takes one pass for all.
 
@@ -185,9 +200,12 @@ def explain_regressor(
         Shape (1, parameter): those of a reference given as an input; the training mean if not given.
     reference_name
         What the maps are said to be against.
+    reference_length
+        How long a reference given as an input is, where the rest of it is padding; as long as `x` if not given.
     channels
         Names of the input channels: what the parts of a map are called where each channel has one.
-    method, layer, input_axes, ids, regions, channel, channel_unit, options, resolution, seed, batch_size, of
+    method, layer, input_axes, ids, regions, channel, channel_unit, options, resolution, seed, batch_size, of,
+    lengths
         As for `explain`.
 
     Raises
@@ -201,16 +219,38 @@ def explain_regressor(
     for name in names:
         if name not in regressor.target_names:
             raise ConfigError(_no_choice("targets", name, regressor.target_names))
-    side = side_of(regressor, x, input_axes, of=of, method=method_called(method))
-    wish = _wish(
-        method, layer=layer, regions=side.regions(regions), channel=channel, options=options, resolution=resolution,
-        seed=seed,
+    known = method_called(method)
+
+    def ask(net: Regressor, one: Samples, reference: Any) -> dict[str, RegressionMap]:
+        side = side_of(net, one.x, one.axes, of=of if net is regressor else None, method=known)
+        wish = _wish(
+            method, layer=layer, regions=side.regions(one.regions), channel=channel, options=options,
+            resolution=resolution, seed=seed, batch_size=batch_size or len(one.x), lengths=one.lengths,
+        )  # fmt: skip
+        call = _Call(RegressorNet(side.net, names), wish, side.axes, channel_unit, tuple(channels))
+        return call.against(
+            side.reference(reference), side.x, parameters=one.parameters, ids=one.ids, own=reference_parameters,
+            reference_name=reference_name,
+        )  # fmt: skip
+
+    samples = Samples(x, parameters, ids, regions, input_axes)
+    if lengths is None:
+        return ask(regressor, samples, reference)
+    return explain_padded(
+        ask, regressor, samples, lengths, method=known, resolution=resolution, reference=reference,
+        reference_length=reference_length, reference_parameters=reference_parameters, reference_name=reference_name,
     )  # fmt: skip
-    asked = RegressorNet(side.net, names)
-    call = _Call(asked, replace(wish, batch_size=batch_size or len(x)), side.axes, channel_unit, tuple(channels))
-    return call.against(
-        side.reference(reference), side.x, parameters=parameters, ids=ids, own=reference_parameters,
-        reference_name=reference_name,
+
+
+def _padding_known(net: nn.Module, output: Choice) -> tuple[Regressor, str]:
+    """Return a net that knows what is padding, and the target asked for."""
+    plain = getattr(net, "_orig_mod", net)
+    if isinstance(plain, Regressor):
+        return plain, _net(plain, Target("", "1"), output, None).targets[0].name
+    step = "Explain signals of one length at a time, without padding"
+    raise ConfigError(
+        explained(where="explain", what="lengths", allowed="left out for a net that is no ram.Regressor: nothing is "
+                  "known of what it makes of padding", got=f"given with a {type(plain).__name__}", next_step=step)
     )  # fmt: skip
 
 

@@ -108,6 +108,8 @@ def _write(group: h5py.Group, one: RegressionMap) -> None:
     _array(group, "ids", _texts(one.ids), ["map"])
     if one.correction.size:
         _array(group, "correction", one.correction, ["map"], "1")
+    if one.ends.size:
+        _array(group, "ends", one.ends, ["map"], one.axes[-1].unit)
     if one.parameter_names:
         _scale(group, "parameter", _texts(one.parameter_names))
         _array(group, "parameter_contributions", one.parameter_contributions, ["map", "parameter"], unit)
@@ -154,6 +156,7 @@ def _read(group: h5py.Group) -> dict[str, Any]:
         ids=tuple(group["ids"].asstr()[()]),
         log=bool(group.attrs["log"]),
         correction=group["correction"][()] if "correction" in group else np.empty(0),
+        ends=group["ends"][()] if "ends" in group else np.empty(0),
         map_unit=read_text(group, "map_unit"),
         receptive_field=tuple(map(float, group.attrs.get("receptive_field", ()))),
         **_read_parts(group),

@@ -41,11 +41,13 @@ class Spectrograms:
         A net with a front.
     x
         Shape (batch, channel, time), in the units that the net was trained on.
+    lengths
+        Shape (batch,): how long padded signals are; None where nothing is padding.
     """
 
-    def __init__(self, regressor: Regressor, x: Any) -> None:
+    def __init__(self, regressor: Regressor, x: Any, lengths: NDArray[np.integer] | None = None) -> None:
         assert regressor.front is not None, "the caller has looked"
-        self._regressor, self._x = regressor, x
+        self._regressor, self._x, self._lengths = regressor, x, lengths
         self.shape: tuple[int, ...] = (*x.shape[:2], *regressor.front.grid(x.shape[-1]))
         self.ndim = len(self.shape)
 
@@ -55,7 +57,8 @@ class Spectrograms:
     def __getitem__(self, rows: slice | NDArray[np.integer]) -> Tensor:
         """Return levels, shape (row, channel, frequency, frame)."""
         with torch.no_grad(), evaluating(self._regressor):
-            return self._regressor.levels(own_copy(self._x[rows], like=self._regressor.head.weight))
+            lengths = None if self._lengths is None else torch.from_numpy(self._lengths[rows])
+            return self._regressor.levels(own_copy(self._x[rows], like=self._regressor.head.weight), lengths)
 
 
 @dataclass(frozen=True, eq=False)

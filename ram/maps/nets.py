@@ -151,14 +151,15 @@ class RegressorNet:
         units, log = regressor.target_units, regressor.target_log
         self.targets = tuple(Target(name, units[i], mean, scale, log[i]) for name, i, mean, scale in words)
 
-    def answer(self, x: Inputs, parameters: Tensor | None, *, times: int = 1) -> Answer:
+    def answer(self, x: Inputs, parameters: Tensor | None, *, times: int = 1, lengths: Tensor | None = None) -> Answer:
         """Return contributions of cells and parameters, the baseline m + s b, and the net's own prediction.
 
         `times` is how often finer than the net's own a second grid shall be, ``Answer.finer``; one pass gives both.
+        `lengths` are those of padded signals, on the net's own grid.
         """
         net, mean, scale = self.module, self._mean, self._scale
         require_exact(net)
-        maps, finer = (net.feature_maps(x), ()) if times == 1 else self._finer(x, times)
+        maps, finer = (net.feature_maps(x, lengths=lengths), ()) if times == 1 else self._finer(x, times)
         output, weights = net.standardised(maps, parameters), self._weights()
         return Answer(
             contributions=tuple(self._by_channel(one, own) for one, own in zip(maps, weights, strict=True)),
@@ -327,7 +328,9 @@ class AnyNet:
         self.targets = (target,)
         self._output, self._layer, self._headless = output, layer, False
 
-    def answer(self, x: Inputs, parameters: Tensor | None, *, times: int = 1) -> Answer:  # noqa: ARG002
+    def answer(
+        self, x: Inputs, parameters: Tensor | None, *, times: int = 1, lengths: Tensor | None = None  # noqa: ARG002
+    ) -> Answer:  # fmt: skip
         """Return contributions, the baseline and the net's own prediction, as a `RegressorNet` does."""
         call, maps, bias, output = self._run(x, times)
         mean, scale = self.targets[0].mean, self.targets[0].scale

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "disputed_cells",
     "draw_disputed",
+    "draw_end",
     "draw_over_levels",
     "is_spectrogram",
     "plot_map",
@@ -49,7 +50,8 @@ def plot_map(
 
     Cells are drawn where they lie and as far as they extend, nothing is interpolated; seconds and hertz have the prefix
     that suits them. A map in 3D is summed over its first axis, which keeps the total. A log target is shown in per
-    cent. Of an ensemble's map the cells whose sign its members dispute are grey and hatched.
+    cent. Of an ensemble's map the cells whose sign its members dispute are grey and hatched, and what lies behind the
+    end of a padded sample is grey.
 
     Parameters
     ----------
@@ -86,6 +88,8 @@ def plot_map(
         mesh = _draw_signal(place, values, axes[0], design, grid[0], meaning=_meaning(maps))
     else:
         mesh = _draw_plane(place, values, axes, design, grid)
+    if maps.ends.size:
+        draw_end(place, float(np.interp(maps.ends[index], maps.input_axes[-1].edges, grid[-1].edges)), grid[-1])
     size = float(np.abs(every).max()) or 1.0
     mesh.set(cmap=_COLOURS, clim=(-size, size))
     if design is not None and is_spectrogram(grid):
@@ -118,6 +122,17 @@ def draw_disputed(place: Axes, disputed: Bool[np.ndarray, "*cells"], cells: Sequ
     drawn = place.pcolor(cells[-1].edges, rows, grey, cmap="Greys", vmin=0.0, vmax=6.0, hatch="////", linewidth=0.0)
     drawn.set_edgecolor("0.6")  # the colour of the hatching
     place.set_ylim(low, high)
+
+
+def draw_end(place: Axes, end: float, axis: Axis) -> None:
+    """Cover what lies behind the end of a padded sample along the horizontal axis, and mark the end."""
+    last = float(axis.edges[-1])
+    if end >= last:
+        return
+    place.axvspan(end, last, facecolor="0.9", edgecolor="none", alpha=0.75, zorder=2.5)
+    place.axvline(end, color=_INK, linewidth=0.8, linestyle=":", zorder=2.6)
+    place.annotate("end", (end, 0.97), xycoords=("data", "axes fraction"), xytext=(3, 0), textcoords="offset points",
+                   va="top", fontsize="x-small", color=_INK)  # fmt: skip
 
 
 def _agreement(one: EnsembleMap) -> str:

@@ -91,6 +91,9 @@ class RegressionMap:
         add up. See `part`.
     part_names, part_kind
         Names of the parts, and what they are: one of `ram.maps.parts.PART_KINDS`.
+    ends
+        Shape (batch,), or empty where nothing is padding: where each sample ends along the last axis, in its unit. What
+        lies behind is zero, but for the end of the cell into which it falls; in a difference it is what the other has.
     part_units
         Units of the parts where they differ from each other: slopes by channels in mm and kg, which have no sum.
 
@@ -121,6 +124,7 @@ class RegressionMap:
     part_names: tuple[str, ...] = ()
     part_kind: str = ""
     part_units: tuple[str, ...] = ()
+    ends: Float[np.ndarray, " batch_or_none"] = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         batch = len(self.contributions)
@@ -129,7 +133,7 @@ class RegressionMap:
             object.__setattr__(self, "parameter_contributions", np.empty((batch, 0)))
         if not self.part_names:
             object.__setattr__(self, "part_contributions", np.empty((batch, 0, *self.contributions.shape[1:])))
-        for name in (*_LINEAR, "baseline", "prediction", "correction"):
+        for name in (*_LINEAR, "baseline", "prediction", "correction", "ends"):
             object.__setattr__(self, name, _frozen(getattr(self, name)))
         object.__setattr__(self, "ids", tuple(map(str, self.ids if len(self.ids) else range(batch))))
         for name in ("axes", "input_axes", "parameter_names", "receptive_field", "part_names", "part_units"):
@@ -145,8 +149,9 @@ class RegressionMap:
         _require("baseline", self.baseline.shape, (batch,))
         _require("prediction", self.prediction.shape, (batch,))
         _require("ids", len(self.ids), batch)
-        if self.correction.size:
-            _require("correction", self.correction.shape, (batch,))
+        for name in ("correction", "ends"):
+            if getattr(self, name).size:
+                _require(name, getattr(self, name).shape, (batch,))
         require_parts(self)
         if self.grade not in GRADES:
             allowed = f"one of {', '.join(GRADES)}"
@@ -168,6 +173,7 @@ class RegressionMap:
             prediction=self.prediction[chosen],
             ids=tuple(self.ids[row] for row in chosen),
             correction=self.correction[chosen] if self.correction.size else self.correction,
+            ends=self.ends[chosen] if self.ends.size else self.ends,
         )
 
     def __repr__(self) -> str:
@@ -368,7 +374,8 @@ class RegressionMap:
     def mean(self, *, name: str = "") -> RegressionMap:
         """Return the mean map of the batch, one row: a reference such as the training mean.
 
-        For a `log` target logarithms are averaged, so that the factors still multiply to the prediction.
+        For a `log` target logarithms are averaged, so that the factors still multiply to the prediction. Of signals of
+        different length the mean is taken by position, those that have ended holding nothing: its sum is the mean sum.
 
         Parameters
         ----------
@@ -382,6 +389,7 @@ class RegressionMap:
             prediction=self._in_unit(self._additive(self.prediction).mean(keepdims=True)),
             ids=(name or f"mean of {len(self)} samples",),
             correction=self.correction.mean(keepdims=True) if self.correction.size else self.correction,
+            ends=np.empty(0),
         )
 
     def _each(self, change: Callable[[Array], Array]) -> dict[str, Any]:

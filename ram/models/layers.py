@@ -1,4 +1,7 @@
-"""The layers of the backbones: one code for signals (1D), images (2D) and volumes (3D)."""
+"""The layers of the backbones: one code for signals (1D), images (2D) and volumes (3D).
+
+Blocks are given the padding of a batch of signals of different length, where there is any.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ __all__ = [
     "Gain",
     "InceptionBlock",
     "InceptionModule",
+    "Layers",
     "ResidualBlock",
     "convolution",
     "pool",
@@ -21,10 +25,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ram.models.padding import Padding, normalised
+
 _CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _BATCH_NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _POOLS: dict[int, type[nn.Module]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
 _MAXIMA: dict[int, type[nn.Module]] = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+
+Values = Float[Tensor, "batch feature *cells"]
 
 NORMS = ("none", "batch")
 """What may follow a convolution: nothing but its bias, or a batch norm."""
@@ -53,7 +61,32 @@ def pool(ndim: int) -> nn.Module:
     return _POOLS[ndim](2)
 
 
-class ConvBlock(nn.Sequential):
+class Layers(nn.Sequential):
+    """Layers one behind the other. Padding is zero wherever one of them looks at neighbours."""
+
+    def forward(self, x: Values, padding: Padding | None = None) -> Values:
+        """Return what the last layer gives."""
+        for layer in self:
+            x = _run(layer, x, padding)
+        return x
+
+
+def _run(layer: nn.Module, x: Values, padding: Padding | None) -> Values:
+    """Return what one layer makes of `x`, padding having no part in it."""
+    if padding is None:
+        return layer(x)  # type: ignore[no-any-return]
+    if isinstance(layer, (Layers, ResidualBlock, InceptionModule, InceptionBlock)):
+        return layer(x, padding)  # type: ignore[no-any-return]
+    if isinstance(layer, tuple(_BATCH_NORMS.values())) and layer.training:
+        return normalised(layer, x, padding)
+    if isinstance(layer, tuple(_MAXIMA.values())):  # what it pads with; infinite ones would have no differences
+        return layer(padding.filled(x, torch.finfo(x.dtype).min))  # type: ignore[no-any-return]
+    if isinstance(layer, (*_CONVOLUTIONS.values(), *_POOLS.values())):
+        return layer(padding.zeroed(x))  # type: ignore[no-any-return]
+    return layer(x)  # type: ignore[no-any-return]
+
+
+class ConvBlock(Layers):
     """Convolution, batch norm where asked for, ReLU."""
 
     def __init__(self, ndim: int, channels: int, features: int, *, norm: str, kernel: int = 3, stride: int = 1) -> None:
@@ -110,13 +143,13 @@ class ResidualBlock(nn.Module):
             last.append(Gain())
         body: list[nn.Module] = [ConvBlock(ndim, channels, features, norm=norm, kernel=first, stride=stride)]
         body += [ConvBlock(ndim, features, features, norm=norm, kernel=one) for one in between]
-        self.body = nn.Sequential(*body, *last)
+        self.body = Layers(*body, *last)
         self.activation = nn.ReLU()  # a module: methods that change how gradients pass find it
         self.shortcut = _shortcut(ndim, channels, features, norm=norm, halve=halve)
 
-    def forward(self, x: Float[Tensor, "batch channel *cells"]) -> Float[Tensor, "batch feature *halved"]:
+    def forward(self, x: Values, padding: Padding | None = None) -> Values:
         """Return relu(body(x) + shortcut(x))."""
-        return self.activation(self.body(x) + self.shortcut(x))  # type: ignore[no-any-return]
+        return self.activation(self.body(x, padding) + self.shortcut(x, padding))  # type: ignore[no-any-return]
 
 
 class InceptionModule(nn.Module):
@@ -130,7 +163,7 @@ class InceptionModule(nn.Module):
     def __init__(self, ndim: int, channels: int, features: int, *, norm: str, kernel: int) -> None:
         super().__init__()
         wide, largest, middle, narrow = ((features + 3 - number) // 4 for number in range(4))
-        bias, self.bottleneck = norm == "none", nn.Sequential()
+        bias, self.bottleneck = norm == "none", Layers()
         if channels > 1:
             self.bottleneck.append(convolution(ndim, channels, wide, kernel=1, bias=bias))
         seen = wide if channels > 1 else channels
@@ -140,15 +173,15 @@ class InceptionModule(nn.Module):
         )
         if largest:
             pooled = _MAXIMA[ndim](3, stride=1, padding=1)
-            self.branches.append(nn.Sequential(pooled, convolution(ndim, channels, largest, kernel=1, bias=bias)))
-        self.last = nn.Sequential(*[_BATCH_NORMS[ndim](features)] * (norm == "batch"), nn.ReLU())
+            self.branches.append(Layers(pooled, convolution(ndim, channels, largest, kernel=1, bias=bias)))
+        self.last = Layers(*[_BATCH_NORMS[ndim](features)] * (norm == "batch"), nn.ReLU())
         self._convolved = len(self.branches) - (largest > 0)
 
-    def forward(self, x: Float[Tensor, "batch channel *cells"]) -> Float[Tensor, "batch feature *cells"]:
+    def forward(self, x: Values, padding: Padding | None = None) -> Values:
         """Return what the branches see, one behind the other."""
-        narrowed = self.bottleneck(x)
-        seen = [branch(narrowed if number < self._convolved else x) for number, branch in enumerate(self.branches)]
-        return self.last(torch.cat(seen, dim=1))  # type: ignore[no-any-return]
+        seen = [self.bottleneck(x, padding)] * self._convolved + [x]
+        found = [_run(branch, one, padding) for branch, one in zip(self.branches, seen, strict=False)]
+        return self.last(torch.cat(found, dim=1), padding)  # type: ignore[no-any-return]
 
 
 class InceptionBlock(nn.Module):
@@ -161,18 +194,18 @@ class InceptionBlock(nn.Module):
         super().__init__()
         before = [channels, *[features] * (depth - 1)]
         modules = [InceptionModule(ndim, c, features, norm=norm, kernel=kernel) for c in before]
-        self.body = nn.Sequential(*modules, Gain())
+        self.body = Layers(*modules, Gain())
         self.activation = nn.ReLU()
         self.shortcut = _shortcut(ndim, channels, features, norm=norm)
 
-    def forward(self, x: Float[Tensor, "batch channel *cells"]) -> Float[Tensor, "batch feature *cells"]:
+    def forward(self, x: Values, padding: Padding | None = None) -> Values:
         """Return relu(body(x) + shortcut(x))."""
-        return self.activation(self.body(x) + self.shortcut(x))  # type: ignore[no-any-return]
+        return self.activation(self.body(x, padding) + self.shortcut(x, padding))  # type: ignore[no-any-return]
 
 
-def _shortcut(ndim: int, channels: int, features: int, *, norm: str, halve: bool = False) -> nn.Sequential:
+def _shortcut(ndim: int, channels: int, features: int, *, norm: str, halve: bool = False) -> Layers:
     """Return what is added to a body's result: its input, halved and of as many features where the body is."""
-    shortcut = nn.Sequential()
+    shortcut = Layers()
     if halve:
         shortcut.append(pool(ndim))
     if channels != features:

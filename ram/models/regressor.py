@@ -17,18 +17,21 @@ from itertools import islice
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ram.errors import ModelError, explained
 from ram.models.adaptation import Adaptation
 from ram.models.backbones import Backbone, joined
 from ram.models.dense import DenseLayers
+from ram.models.fitting import require_inputs, require_lengths
+from ram.models.padding import Padding
 from ram.models.spectrogram import Spectrogram
 from ram.models.symmetry import Symmetry
 
 Inputs = Float[Tensor, "batch channel *space"]
 Parameters = Float[Tensor, "batch parameter"]
+Lengths = Int[Tensor, " batch"]
 
 
 @dataclass(frozen=True)
@@ -146,29 +149,69 @@ class Regressor(nn.Module):
             setattr(self, name, value.to(getattr(self, name).device))
         return result
 
-    def features(self, x: Inputs) -> Float[Tensor, "batch feature *cells"]:
+    def features(self, x: Inputs, *, lengths: Lengths | None = None) -> Float[Tensor, "batch feature *cells"]:
         """Return the feature maps A of inputs in the file's units; of several stages on the finest one's cells.
+
+        Parameters
+        ----------
+        lengths
+            As for `feature_maps`.
 
         Raises
         ------
         ModelError
-            Where channels or sizes do not fit the net.
+            Where channels, sizes or lengths do not fit the net.
         """
-        return joined(self.feature_maps(x))
+        return joined(self.feature_maps(x, lengths=lengths))
 
-    def feature_maps(self, x: Inputs, *, stages: int | None = None) -> list[Float[Tensor, "batch feature *cells"]]:
+    def feature_maps(
+        self, x: Inputs, *, stages: int | None = None, lengths: Lengths | None = None
+    ) -> list[Float[Tensor, "batch feature *cells"]]:
         """Return the feature maps of each stage that is pooled, on its own cells; of the first `stages` if given.
+
+        Parameters
+        ----------
+        lengths
+            Shape (batch,): how long signals are that were padded along the last axis. A sample's own cells are those
+            that it has alone, in the shortest input that the net takes. Others are zero, and own ones are multiplied
+            by all cells over own cells: so the mean over all cells is that over own ones, and parts of it likewise.
 
         Raises
         ------
         ModelError
             As `features`.
         """
-        self._check(x)
+        require_inputs(self, x)
+        x, padding = self._padded(x, lengths)
         if self.training or len(self.symmetries) < 2:
-            return self._feature_maps(x, stages)
-        views = [map(element.undo, self._feature_maps(element.apply(x), stages)) for element in self.symmetries]
-        return [torch.stack(of_stage).mean(dim=0) for of_stage in zip(*views, strict=True)]
+            maps = self._feature_maps(x, stages, padding)
+        else:
+            views = []
+            for element in self.symmetries:
+                seen = self._feature_maps(element.apply(x, padding), stages, padding)
+                views.append([element.undo(one, padding) for one in seen])
+            maps = [torch.stack(of_stage).mean(dim=0) for of_stage in zip(*views, strict=True)]
+        return maps if padding is None else [padding.shared(one) for one in maps]
+
+    def _padded(self, x: Inputs, lengths: Lengths | None) -> tuple[Inputs, Padding | None]:
+        """Return inputs with each channel's mean, zero for the backbone, as padding, and which cells it takes."""
+        if lengths is None:
+            return x, None
+        require_lengths(self, x, lengths)
+        lengths, size = lengths.to(x.device), x.shape[-1]
+        inside = Padding(lengths, size).inside(size)
+        mean = self.input_mean.to(x.dtype).view(-1, *(1,) * self.ndim)
+        x = torch.where(inside.view(x.shape[0], *(1,) * self.ndim, size), x, mean)
+        if self.front is None:
+            return x, Padding(self.shortest(lengths), size)
+        return x, Padding(self.shortest(lengths) // self.front.hop, self.front.frames(size))
+
+    def shortest(self, lengths: Lengths) -> Lengths:
+        """Return how long the shortest input is that holds a signal of each length and that the net takes."""
+        if self.front is not None:
+            return self.front.frames(lengths.clamp(min=self.front.length)) * self.front.hop
+        divisor = self.backbone.divisor
+        return (lengths + divisor - 1) // divisor * divisor
 
     def standardised_inputs(self, x: Inputs) -> Inputs:
         """Return (x - mean) / scale, channel by channel: what the backbone sees besides coordinates.
@@ -179,10 +222,11 @@ class Regressor(nn.Module):
         x = (x - self.input_mean.view(-1, *ones)) / self.input_scale.view(-1, *ones)
         return x if self.front is None else self.front.standardised(self.front(x, self.input_scale))
 
-    def levels(self, x: Inputs) -> Float[Tensor, "batch channel frequency frame"]:
+    def levels(self, x: Inputs, lengths: Lengths | None = None) -> Float[Tensor, "batch channel frequency frame"]:
         """Return what `behind` is given: the levels of signals in the file's units, in units of their own."""
         assert self.front is not None, "only a net with a front has levels"
-        self._check(x)
+        require_inputs(self, x)
+        x, _ = self._padded(x, lengths)
         x = (x - self.input_mean.view(-1, 1)) / self.input_scale.view(-1, 1)
         return self.front(x, self.input_scale)  # type: ignore[no-any-return]
 
@@ -199,13 +243,17 @@ class Regressor(nn.Module):
         self.__dict__["_behind"] = view
         return view
 
-    def _feature_maps(self, x: Inputs, stages: int | None) -> list[Float[Tensor, "batch feature *cells"]]:
+    def _feature_maps(
+        self, x: Inputs, stages: int | None, padding: Padding | None
+    ) -> list[Float[Tensor, "batch feature *cells"]]:
         x = self.standardised_inputs(x)
         if self.coordinates.numel():
-            x = torch.cat([x, self.coordinates.to(x.dtype).expand(x.shape[0], *self.coordinates.shape)], dim=1)
+            known = self.coordinates[..., : x.shape[-1]].to(x.dtype)
+            x = torch.cat([x, known.expand(x.shape[0], *known.shape)], dim=1)
+        beside = () if padding is None else (padding,)
         if len(self.backbone.head_stages) == 1:
-            return [self.backbone(x)]
-        return list(islice(self.backbone.feature_maps(x), stages))
+            return [self.backbone(x, *beside)]
+        return list(islice(self.backbone.feature_maps(x, *beside), stages))
 
     def standardised(
         self, features: Tensor | Sequence[Float[Tensor, "batch feature *cells"]], parameters: Parameters | None = None
@@ -254,13 +302,17 @@ class Regressor(nn.Module):
             values[:, column] = values[:, column].exp()
         return values
 
-    def forward(self, x: Inputs, parameters: Parameters | None = None) -> Float[Tensor, "batch output"]:
-        """Return predictions in the targets' units, float64, shape (batch, output)."""
-        return self.destandardise(self.standardised_prediction(x, parameters))
+    def forward(
+        self, x: Inputs, parameters: Parameters | None = None, lengths: Lengths | None = None
+    ) -> Float[Tensor, "batch output"]:
+        """Return predictions in the targets' units, float64, shape (batch, output); `lengths` as for `feature_maps`."""
+        return self.destandardise(self.standardised_prediction(x, parameters, lengths))
 
-    def standardised_prediction(self, x: Inputs, parameters: Parameters | None = None) -> Float[Tensor, "batch output"]:
+    def standardised_prediction(
+        self, x: Inputs, parameters: Parameters | None = None, lengths: Lengths | None = None
+    ) -> Float[Tensor, "batch output"]:
         """Return what training compares with `standardised_targets`, shape (batch, output)."""
-        return self.standardised(self.feature_maps(x), parameters)
+        return self.standardised(self.feature_maps(x, lengths=lengths), parameters)
 
     @contextmanager
     def single_view(self) -> Iterator[None]:
@@ -270,33 +322,3 @@ class Regressor(nn.Module):
             yield
         finally:
             self.symmetries = kept
-
-    def _check(self, x: Tensor) -> None:
-        channels = self.input_mean.numel()
-        if x.ndim != self.ndim + 2 or x.shape[1] != channels:
-            allowed = f"of shape (batch, {channels}, {self.ndim} space axes)"
-            raise ModelError(
-                explained(
-                    where="regressor",
-                    what="inputs",
-                    allowed=allowed,
-                    got="x".join(map(str, x.shape)),
-                    next_step="Give the data set that the net was trained on, or one made like it",
-                )
-            )
-        space = tuple(x.shape[2:])
-        if self.front is not None:
-            self.front.check_size(space[0])
-            space = self.front.grid(space[0])
-        self.backbone.check_size(space)
-        if self.coordinates.numel() and self.coordinates.shape[1:] != space:
-            allowed = f"of the size of the coordinate channels, {tuple(self.coordinates.shape[1:])}"
-            raise ModelError(
-                explained(
-                    where="regressor",
-                    what="inputs",
-                    allowed=allowed,
-                    got=space,
-                    next_step="Train without coordinates, or on inputs of this size",
-                )
-            )

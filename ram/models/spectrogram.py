@@ -20,6 +20,7 @@ __all__ = ["SCALES", "WINDOWS", "Spectrogram", "main_lobe"]
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ from ram.models.bands import SPACINGS, bands_between, bin_axis, chosen_bins
 Signal = Float[Tensor, "batch channel time"]
 Levels = Float[Tensor, "batch channel frequency frame"]
 Bins = Float[Tensor, "row bin frame"]
+Count = TypeVar("Count", int, Tensor)
 
 WINDOWS = (
     "hann", "hamming", "blackman", "blackmanharris", "nuttall", "flattop", "bartlett", "cosine", "tukey", "boxcar",
@@ -216,9 +218,10 @@ class Spectrogram(nn.Module):
         """How many samples the first window begins before the signal."""
         return (self.length - self.hop) // 2
 
-    def frames(self, samples: int) -> int:
+    def frames(self, samples: Count) -> Count:
         """Return the number of frames: one for each hop that has begun, made a multiple of `divisor`."""
-        return math.ceil(math.ceil(samples / self.hop) / self.divisor) * self.divisor
+        begun = (samples + self.hop - 1) // self.hop
+        return (begun + self.divisor - 1) // self.divisor * self.divisor
 
     def grid(self, samples: int) -> tuple[int, int]:
         """Return the number of frequencies and frames of a signal of so many samples."""

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ram.axes import SYMMETRIES
 from ram.errors import ModelError, explained, nearest
+from ram.models.padding import Padding
 
 
 @dataclass(frozen=True)
@@ -27,17 +28,21 @@ class Symmetry:
     quarter_turns: int = 0
     mirrored: bool = False
 
-    def apply(self, x: Tensor) -> Tensor:
-        """Return `x`, shape (..., [y,] x), mirrored and turned."""
+    def apply(self, x: Tensor, padding: Padding | None = None) -> Tensor:
+        """Return `x`, shape (..., [y,] x), mirrored and turned; of padded samples the own cells are mirrored."""
         if self.mirrored:
-            x = x.flip(-1)
+            x = _mirrored(x, padding)
         return torch.rot90(x, self.quarter_turns, (-2, -1)) if self.quarter_turns else x
 
-    def undo(self, x: Tensor) -> Tensor:
+    def undo(self, x: Tensor, padding: Padding | None = None) -> Tensor:
         """Return what `apply` would turn into `x`."""
         if self.quarter_turns:
             x = torch.rot90(x, -self.quarter_turns, (-2, -1))
-        return x.flip(-1) if self.mirrored else x
+        return _mirrored(x, padding) if self.mirrored else x
+
+
+def _mirrored(x: Tensor, padding: Padding | None) -> Tensor:
+    return x.flip(-1) if padding is None else padding.reversed(x)
 
 
 def symmetry_group(names: Sequence[str], *, space: Sequence[int]) -> tuple[Symmetry, ...]:
@@ -65,12 +70,23 @@ def symmetry_group(names: Sequence[str], *, space: Sequence[int]) -> tuple[Symme
 
 
 def augment(
-    x: Float[Tensor, "batch channel *space"], group: Sequence[Symmetry], choice: Int[np.ndarray, " batch"]
+    x: Float[Tensor, "batch channel *space"],
+    group: Sequence[Symmetry],
+    choice: Int[np.ndarray, " batch"],
+    *,
+    lengths: Int[Tensor, " batch"] | None = None,
 ) -> Float[Tensor, "batch channel *space"]:
-    """Return `x` with the group element ``choice[i]`` applied to sample i; the memory format is kept."""
+    """Return `x` with the group element ``choice[i]`` applied to sample i; the memory format is kept.
+
+    Parameters
+    ----------
+    lengths
+        Cells of each sample along the last axis, where the rest is padding: it stays behind the sample.
+    """
     out = torch.empty_like(x)
+    padding = None if lengths is None else Padding(lengths, x.shape[-1])
     for number, element in enumerate(group):
         rows = torch.from_numpy(np.flatnonzero(choice == number)).to(x.device)
         if rows.numel():
-            out[rows] = element.apply(x[rows])
+            out[rows] = element.apply(x[rows], None if padding is None else padding[rows])
     return out

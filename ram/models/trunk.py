@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from ram.errors import ModelError, explained
 from ram.models.backbones import Backbone
 from ram.models.operations import FUNCTIONS, LAYERS, METHODS, decoded
+from ram.models.padding import Padding
 
 Recipe = Mapping[str, Any]
 
@@ -57,8 +58,22 @@ class Trunk(Backbone):
             self.net.get_parameter(path).requires_grad_(False)  # noqa: FBT003 - torch's
         self._steps = _with_ends([_Step.read(step) for step in recipe["steps"]], kept=recipe["output"])
 
-    def stage_maps(self, x: Float[Tensor, "batch channel *space"]) -> Iterator[Float[Tensor, "batch feature *cells"]]:
-        """Yield the feature maps, as the net that this was cut from has them: it is one stage."""
+    def stage_maps(
+        self, x: Float[Tensor, "batch channel *space"], padding: Padding | None = None
+    ) -> Iterator[Float[Tensor, "batch feature *cells"]]:
+        """Yield the feature maps, as the net that this was cut from has them: it is one stage.
+
+        Raises
+        ------
+        ModelError
+            For signals of different length: nothing is known of what its layers make of padding.
+        """
+        if padding is not None:
+            advice = "Leave lengths out: it takes padding for signal, as it has learned to"
+            raise ModelError(
+                explained(where="backbone", what="a net that knows padding", allowed="one of ram's own backbones",
+                          got="an adapted net", next_step=advice)
+            )  # fmt: skip
         values: dict[str, Any] = {self.recipe["input"]: x}
         for step, spent in self._steps:
             values[step.name] = step.run(self.net, values)

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ram.models.regressor import Regressor
 
-Pair = tuple[Float[np.ndarray, "batch channel *space"], Float[np.ndarray, "batch parameter"]]
+Given = tuple[
+    Float[np.ndarray, "batch channel *space"], Float[np.ndarray, "batch parameter"], Int[np.ndarray, " batch"] | None
+]
+"""Inputs, design parameters, and how long padded inputs are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,16 +35,16 @@ class Answer:
     features: Float[np.ndarray, "sample pooled"] = field(repr=False)
 
 
-def answer(regressor: Regressor, batches: Iterable[Pair], *, progress: Callable[[int], None] | None = None) -> Answer:
-    """Return what a net answers for batches of inputs and design parameters, one pass."""
+def answer(regressor: Regressor, batches: Iterable[Given], *, progress: Callable[[int], None] | None = None) -> Answer:
+    """Return what a net answers for batches of inputs, design parameters and lengths, one pass."""
     values = [np.empty((0, len(regressor.target_names)))]
     features = [np.empty((0, regressor.head.in_features))]
-    for x, given in batches:
-        parameters = torch.from_numpy(given)
+    for inputs, given, known in batches:
+        parameters, lengths = torch.from_numpy(given), None if known is None else torch.from_numpy(known)
         with torch.inference_mode():
-            maps = regressor.features(torch.from_numpy(x))
+            maps = regressor.features(torch.from_numpy(inputs), lengths=lengths)
             values.append(regressor.destandardise(regressor.standardised(maps, parameters)).numpy())
             features.append(regressor.pooled(maps, parameters).double().numpy())
         if progress:
-            progress(len(x))
+            progress(len(inputs))
     return Answer(np.concatenate(values), np.concatenate(features))

@@ -6,6 +6,8 @@ Outputs of the file, in the targets' units, float64:
 - ``contributions`` (batch, target, *cells): what each cell adds; where parameters enter beside the input, their share
   is the rest.
 - ``baseline`` (target): baseline + sum of contributions = prediction, for log targets in the logarithm.
+
+A net that was trained on signals of different length takes their ``lengths`` (batch) beside the padded ``inputs``.
 """
 
 from __future__ import annotations
@@ -57,6 +59,7 @@ def export_onnx(run: Run, output: str | Path) -> Path:
     require_exact(run.regressor)
     import onnx
     import onnxruntime
+    from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
     net = _Answering(run.regressor.eval()).eval()
     given, batch = _samples(run), torch.export.Dim("batch")
@@ -65,9 +68,13 @@ def export_onnx(run: Run, output: str | Path) -> Path:
             warnings.simplefilter("ignore")  # the exporter's own, about its parts
             program = torch.onnx.export(
                 net, given, dynamo=True, verbose=False, input_names=_inputs_of(run), output_names=list(_OUTPUTS),
-                dynamic_shapes=tuple({0: batch} for _ in given),
+                dynamic_shapes=tuple(None if one is None else {0: batch} for one in given),
+                optimize=run.regressor.front is None,  # it takes a spectrogram's floor of 1e-8 for zero: leaves it out
             )  # fmt: skip
         assert program is not None
+        if run.regressor.front is not None:
+            fold_constants(program.model)
+            remove_unused_nodes(program.model)
         model = program.model_proto
         onnx.helper.set_model_props(model, _metadata(run))
         temporary.write_bytes(model.SerializeToString())
@@ -88,10 +95,12 @@ class _Answering(nn.Module):
         super().__init__()
         self.regressor = regressor
 
-    def forward(self, x: Float[Tensor, "batch channel *space"], parameters: Tensor | None = None) -> tuple[Tensor, ...]:
+    def forward(
+        self, x: Float[Tensor, "batch channel *space"], parameters: Tensor | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         """Return prediction, contributions and baseline."""
         net = self.regressor
-        maps = net.feature_maps(x)
+        maps = net.feature_maps(x, lengths=lengths)
         features = joined(maps)
         width = features.shape[1]
         scale = net.target_scale / features[0, 0].numel()
@@ -105,21 +114,28 @@ class _Answering(nn.Module):
         return net.destandardise(net.head(pooled)), contributions, baseline
 
 
-def _samples(run: Run) -> tuple[Tensor, ...]:
-    """Return three inputs like those of the training part, as far as channels' means and scales tell."""
+def _samples(run: Run) -> tuple[Tensor | None, ...]:
+    """Return three samples like those of the training part, as far as channels' means and scales tell."""
     net = run.regressor
     draw = torch.Generator().manual_seed(0)
     ones = (1,) * net.ndim
     noise = torch.randn((3, len(run.spec.channels), *(axis.size for axis in run.spec.axes)), generator=draw)
+    if net.front is not None:
+        noise[-1] = 0.0  # a silent signal, whose levels are the floor
     x = net.input_mean.view(-1, *ones) + net.input_scale.view(-1, *ones) * noise
-    if not net.parameter_names:
-        return (x,)
-    parameters = net.parameter_mean + net.parameter_scale * torch.randn((3, len(net.parameter_names)), generator=draw)
-    return (x, parameters)
+    parameters = None
+    if net.parameter_names:
+        drawn = torch.randn((3, len(net.parameter_names)), generator=draw)
+        parameters = net.parameter_mean + net.parameter_scale * drawn
+    if not run.spec.padded:
+        return (x,) if parameters is None else (x, parameters)
+    size = x.shape[-1]
+    return (x, parameters, torch.tensor([size, max(1, size // 2), max(1, size // 3)]))
 
 
 def _inputs_of(run: Run) -> list[str]:
-    return ["inputs", "parameters"] if run.regressor.parameter_names else ["inputs"]
+    beside = (("parameters", bool(run.regressor.parameter_names)), ("lengths", run.spec.padded))
+    return ["inputs", *(name for name, asked in beside if asked)]
 
 
 def _metadata(run: Run) -> dict[str, str]:
@@ -140,14 +156,15 @@ def _ends(axes: Sequence[Axis]) -> list[dict[str, Any]]:
     return [{"name": a.name, "unit": a.unit, "first": a.centres[0], "last": a.centres[-1]} for a in axes]
 
 
-def _compare(session: Any, net: _Answering, given: tuple[Tensor, ...], run: Run, output: str | Path) -> None:
+def _compare(session: Any, net: _Answering, given: tuple[Tensor | None, ...], run: Run, output: str | Path) -> None:
     """Raise ModelError unless the file answers as torch does, for a batch and for one sample."""
     scale = run.regressor.target_scale.numpy()
     for rows in (slice(None), slice(0, 1)):
-        asked = [one[rows] for one in given]
+        asked = [None if one is None else one[rows] for one in given]
         with torch.no_grad():
             expected = [one.numpy() for one in net(*asked)]
-        answer = session.run(None, dict(zip(_inputs_of(run), (one.numpy() for one in asked), strict=True)))
+        fed = (one.numpy() for one in asked if one is not None)
+        answer = session.run(None, dict(zip(_inputs_of(run), fed, strict=True)))
         for name, mine, other in zip(_OUTPUTS, expected, answer, strict=True):
             space = (1,) * (mine.ndim - 2)
             size = scale if name == "baseline" else scale.reshape(1, -1, *space)

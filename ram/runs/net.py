@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NetSpec", "load_net", "save_net"]
+__all__ = ["NetSpec", "leaves_padding_out", "load_net", "save_net"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ram.axes import Axis
+from ram.data.dataset import Dataset
 from ram.errors import ConfigError, DataError, ModelError, explained
 from ram.maps.fronts import levels_axes
 from ram.models.backbones import Backbone, build_backbone
@@ -50,6 +51,8 @@ class NetSpec:
         Name and unit of each design parameter at the linear unit.
     trunk
         The backbone of a net that was adapted, where the model's section says that it is given.
+    padded
+        Samples were padded to one length, and the net leaves padding out: it is told how long each sample is.
     """
 
     model: ModelConfig
@@ -59,6 +62,7 @@ class NetSpec:
     targets: tuple[TargetScaling, ...]
     parameters: Mapping[str, str]
     trunk: Recipe | None = None
+    padded: bool = False
 
     def build(
         self,
@@ -170,7 +174,17 @@ class NetSpec:
             "targets": [{"name": t.name, "unit": t.unit, "log": t.log} for t in self.targets],
             "parameters": [list(pair) for pair in self.parameters.items()],
             **({} if self.trunk is None else {"trunk": self.trunk}),
+            **({"padded": True} if self.padded else {}),
         }
+
+
+def leaves_padding_out(data: Dataset, model: ModelConfig) -> bool:
+    """Say whether a net for these data is to be told their lengths: they differ, and it averages its own layers' cells.
+
+    Dense layers see padding as signal, and so does an adapted net.
+    """
+    pools = model.head == "gap" and model.backbone != GIVEN
+    return pools and bool((data.lengths < data.axes[-1].size).any())
 
 
 def save_net(path: Path, regressor: Regressor, spec: NetSpec, *, epoch: int) -> None:
@@ -232,4 +246,5 @@ def _spec(content: dict[str, Any], tensors: dict[str, Tensor]) -> NetSpec:
         targets=tuple(TargetScaling(**target) for target in content["targets"]),
         parameters=dict(content["parameters"]),
         trunk=content.get("trunk"),
+        padded=content.get("padded", False),
     )

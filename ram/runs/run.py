@@ -37,7 +37,7 @@ from ram.runs.parts import part_of
 from ram.runs.predictions import Predictions
 from ram.runs.comparable import over_space, unit_factors
 from ram.runs.explaining import Wish, default_reference, no_choice, require_level, require_reference
-from ram.runs.references import MEAN_MAP, reference_maps
+from ram.runs.references import MEAN_MAP, mean_of_padded, reference_maps
 
 CALIBRATION_FILE, ENSEMBLE_FILE = "calibration.h5", "ensemble.json"
 _BATCH = 128
@@ -200,8 +200,10 @@ class Run:
             As `predict`.
         """
         slices = (data[rows] for rows in _batches(len(data)))
-        pairs = ((self._inputs(part), part.parameter_array(self._parameter_names)) for part in slices)
-        found = answer(self.regressor, pairs, progress=progress)
+        given = (
+            (self._inputs(part), part.parameter_array(self._parameter_names), self._lengths(part)) for part in slices
+        )
+        found = answer(self.regressor, given, progress=progress)
         _check_finite(found.values, data)
         return found
 
@@ -321,7 +323,7 @@ class Run:
             require_exact(self.regressor)
         # What references.h5 has maps of.
         own = wish.method == self.method and wish.layer is None and wish.resolution == 1
-        against, parameters, called = self._reference(reference, data, known, own=own, of=wish.of)
+        against, parameters, called, length = self._reference(reference, data, known, own=own, of=wish.of)
         return explain_regressor(
             self.regressor,
             self._inputs(data),
@@ -330,6 +332,8 @@ class Run:
             reference=against,
             reference_parameters=parameters,
             reference_name=called,
+            reference_length=length,
+            lengths=self._lengths(data),
             input_axes=self.spec.axes,
             ids=data.ids,
             batch_size=_BATCH,
@@ -357,16 +361,17 @@ class Run:
     def store_references(self, train: Dataset, *, progress: Callable[[int], None] | None = None) -> None:
         """Compute and write what maps are held against, from the training part; `progress` counts samples."""
 
-        def explain(x: np.ndarray, parameters: np.ndarray) -> dict[str, RegressionMap]:
+        def explain(x: np.ndarray, parameters: np.ndarray, lengths: np.ndarray | None) -> dict[str, RegressionMap]:
             return explain_regressor(
                 self.regressor.behind, x, parameters=parameters, method=self.method, input_axes=self.axes_of(),
-                batch_size=_BATCH, channels=tuple(self.spec.channels),
+                batch_size=_BATCH, channels=tuple(self.spec.channels), lengths=lengths,
             )  # fmt: skip
 
-        def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        def batches() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
             for rows in _batches(len(train)):
                 part = train[rows]
-                yield self.explained_inputs(part), part.parameter_array(self._parameter_names)
+                given = part.parameter_array(self._parameter_names)
+                yield self.explained_inputs(part), given, self._explained_lengths(part)
                 if progress:
                     progress(len(rows))
 
@@ -385,10 +390,19 @@ class Run:
         DataError
             Where the run's data are not at hand.
         """
+        return self._mean_input(of)[0]
+
+    def _mean_input(self, of: str | None) -> tuple[Float32[np.ndarray, "channel *space"], int | None]:
+        """Return the mean input, and how long it is where samples were padded."""
         train = self.part("train")
-        batches = (self.explained_inputs(train[rows], of) for rows in _batches(len(train)))
-        total = sum(x.sum(axis=0, dtype=np.float64) for x in batches)
-        return np.asarray(total / len(train), dtype=np.float32)
+        parts = (train[rows] for rows in _batches(len(train)))
+        if self.spec.padded:
+            mean, length = mean_of_padded(
+                (self.explained_inputs(part, of), self._explained_lengths(part, of)) for part in parts
+            )
+            return mean.astype(np.float32), length
+        total = sum(self.explained_inputs(part, of).sum(axis=0, dtype=np.float64) for part in parts)
+        return np.asarray(total / len(train), dtype=np.float32), None
 
     def explained_inputs(
         self, data: Dataset, of: str | None = None
@@ -405,7 +419,15 @@ class Run:
         x = self._inputs(data)
         if self._front is None or of == "signal":
             return x
-        return Spectrograms(self._net[0], x)[:].float().numpy()
+        return Spectrograms(self._net[0], x, self._lengths(data))[:].float().numpy()
+
+    def _explained_lengths(self, data: Dataset, of: str | None = None) -> np.ndarray | None:
+        """Return how many cells of `explained_inputs` are each sample's own; None where the net does not ask."""
+        lengths, front = self._lengths(data), self._front
+        if lengths is None or front is None or of == "signal":
+            return lengths
+        frames = self._net[0].shortest(torch.from_numpy(lengths)) // front.hop
+        return np.asarray(np.minimum(frames.numpy(), self.axes_of(of)[-1].size))
 
     def axes_of(self, of: str | None = None) -> tuple[Axis, ...]:
         """Return the axes of what is explained, as `explained_inputs`; the ``input_axes`` of the maps."""
@@ -431,31 +453,46 @@ class Run:
 
     def _reference(
         self, reference: Reference | None, data: Dataset, method: Method, *, own: bool, of: str | None
-    ) -> tuple[dict[str, RegressionMap] | np.ndarray | None, np.ndarray | None, str]:
-        """Return maps by target or an input, the design parameters of an input, and what to call it."""
+    ) -> tuple[dict[str, RegressionMap] | np.ndarray | None, np.ndarray | None, str, int | None]:
+        """Return maps by target or an input, an input's design parameters, what to call it, and how long it is."""
         if isinstance(reference, Sample):
             x = (reference.x * over_space(unit_factors(data, self.spec), reference.x.ndim - 1)).astype(np.float32)
             parameters = [[reference.parameters[name] for name in self._parameter_names]]
-            return x, np.array(parameters), reference.id
+            return self._as_long(x), np.array(parameters), reference.id, reference.length if self.spec.padded else None
         if reference is not None and not isinstance(reference, str):
-            return np.asarray(reference, dtype=np.float32), None, "an input"
+            return np.asarray(reference, dtype=np.float32), None, "an input", None
         word = reference or (MEAN_MAP if own else default_reference(method))
         require_reference(word, kept=own, where=str(self.path))
         if word == "baseline":
-            return None, None, "" if method.kind == "input" else word
+            return None, None, "" if method.kind == "input" else word, None
         if own:
-            return self.reference_maps(word), None, word
-        return self.mean_input(of), None, word
+            return self.reference_maps(word), None, word, None
+        mean, length = self._mean_input(of)
+        return mean, None, word, length
 
     @property
     def _parameter_names(self) -> list[str]:
         return list(self.spec.parameters)
 
+    def _lengths(self, data: Dataset) -> np.ndarray | None:
+        """Return how long samples are, where the net leaves padding out; None where it does not ask."""
+        return data.lengths if self.spec.padded else None
+
     def _inputs(self, data: Dataset) -> np.ndarray:
         """Return inputs in the units that the net was trained on, shape (sample, channel, *space), float32."""
         factors = unit_factors(data, self.spec)
         x = data.x()
-        return x if (factors == 1).all() else (x * over_space(factors, len(data.axes))).astype(np.float32)
+        x = x if (factors == 1).all() else (x * over_space(factors, len(data.axes))).astype(np.float32)
+        return self._as_long(x, data.lengths)
+
+    def _as_long(self, x: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+        """Return padded inputs as long as those that the net was trained on, as far as only padding comes and goes."""
+        size = self.spec.axes[-1].size
+        if not self.spec.padded or x.shape[-1] == size:
+            return x
+        if x.shape[-1] < size:
+            return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, size - x.shape[-1])])
+        return x[..., :size] if lengths is not None and lengths.max() <= size else x
 
     def _json(self, name: str) -> Any:
         path = self.path / name

@@ -132,12 +132,13 @@ def _train_epoch(engine: Engine, train: Batches, fit: Fit, course: Course) -> No
     predict, standardise = net.standardised_prediction, net.standardised_targets
     share = len(engine.team.share(order[: config.batch_size]))
     for whole, batch in zip(batches, train.iterate(mine, batch_size=max(1, share)), strict=True):
-        x = augment(batch.x, fit.group, choice[batch.positions]) if fit.group else batch.x
+        lengths = batch.lengths
+        x = augment(batch.x, fit.group, choice[batch.positions], lengths=lengths) if fit.group else batch.x
         if variation:
-            x = variation.apply(x, rows=fit.rows[batch.positions], epoch=course.epoch)
+            x = variation.apply(x, rows=fit.rows[batch.positions], epoch=course.epoch, lengths=lengths)
         x, targets, parameters = engine.fabric.to_device((x, batch.targets, batch.parameters))
-        predicted, wanted = predict(x, parameters), standardise(targets)
-        weights = None if batch.weights is None else engine.fabric.to_device(batch.weights)
+        weights, lengths = (None if one is None else engine.fabric.to_device(one) for one in (batch.weights, lengths))
+        predicted, wanted = predict(x, parameters, lengths), standardise(targets)
         known = None if measured is None else int(measured[whole].sum())
         loss = _loss(predicted, wanted, kind=config.loss, weights=weights, known=known, complete=complete)
         if not engine.team.share(whole).size:
@@ -246,7 +247,9 @@ def predict_standardised(
     order = np.arange(len(batches)) if rows is None else rows
     for batch in batches.iterate(order, batch_size=batch_size):
         with torch.no_grad():
-            predicted.append(regressor.standardised_prediction(batch.x.to(device), batch.parameters.to(device)))
+            lengths = None if batch.lengths is None else batch.lengths.to(device)
+            x, parameters = batch.x.to(device), batch.parameters.to(device)
+            predicted.append(regressor.standardised_prediction(x, parameters, lengths))
         pause()
     if not predicted:
         return regressor.head.weight.new_zeros((0, len(regressor.target_names)))

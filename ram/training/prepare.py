@@ -23,7 +23,7 @@ from ram.models.spectrogram import Spectrogram
 from ram.models.symmetry import Symmetry, symmetry_group
 from ram.runs.config import Experiment
 from ram.runs.measured import measured_targets, target_units
-from ram.runs.net import NetSpec
+from ram.runs.net import NetSpec, leaves_padding_out
 from ram.runs.opening import open_data, parted
 from ram.runs.parts import CHOOSING, part_of
 from ram.training.starting import describing, recipe_of, take_over
@@ -90,6 +90,7 @@ def prepare(
         targets=scaling_of(train, units, log=section.log_targets),
         parameters={name: whole.parameters[name] for name in section.parameters},
         trunk=None if net is None else recipe_of(net),
+        padded=train.lengths is not None,
     )
     regressor = _build(spec, train, experiment)
     if net is not None:
@@ -97,7 +98,21 @@ def prepare(
     space = [axis.size for axis in whole.axes]
     group = symmetry_group(whole.symmetries, space=space) if experiment.training.augment else ()
     group = group if len(group) > 1 else ()
+    _require_upright(group, spec, whole)
     return Prepared(experiment, whole, train, batches[CHOOSING], regressor, spec, group, findings)
+
+
+def _require_upright(group: Sequence[Symmetry], spec: NetSpec, whole: Dataset) -> None:
+    """Refuse quarter turns of padded samples: padding lies along the last axis alone."""
+    average = spec.model.symmetry_average and "rotate90" in whole.symmetries
+    if not spec.padded or not (average or any(element.quarter_turns for element in group)):
+        return
+    allowed = "without rotate90 where samples differ in length, or left alone: training.augment = false"
+    step = "Set training.augment and model.symmetry_average to false, or make inputs of one size"
+    raise ConfigError(
+        explained(where=str(whole.path), what="the symmetries", allowed=allowed, got=" ".join(whole.symmetries),
+                  next_step=step)
+    )  # fmt: skip
 
 
 def checked(whole: Dataset, experiment: Experiment) -> tuple[Finding, ...]:
@@ -117,7 +132,8 @@ def batches_of(
     loading = choose_loading(
         list(parts.values()), loading=section.loading, budget_bytes=byte_size(section.memory_budget) // processes
     )
-    return {name: _batches(part, experiment, units, loading) for name, part in parts.items()}, units
+    padded = leaves_padding_out(whole, experiment.model)
+    return {name: _batches(part, experiment, units, loading, padded=padded) for name, part in parts.items()}, units
 
 
 def _check_names(experiment: Experiment) -> None:
@@ -131,7 +147,9 @@ def _check_names(experiment: Experiment) -> None:
                 raise ConfigError(explained(where=key, what="a name", allowed=allowed, got=name, next_step=near))
 
 
-def _batches(part: Dataset, experiment: Experiment, units: dict[str, str], loading: Loading) -> Batches:
+def _batches(
+    part: Dataset, experiment: Experiment, units: dict[str, str], loading: Loading, *, padded: bool
+) -> Batches:
     return Batches(
         part,
         targets=measured_targets(part, units),
@@ -139,6 +157,7 @@ def _batches(part: Dataset, experiment: Experiment, units: dict[str, str], loadi
         loading=loading,
         channels_last=experiment.training.channels_last,
         pinned=experiment.training.device in ("cuda", "auto") and torch.cuda.is_available(),
+        padded=padded,
     )
 
 
@@ -220,20 +239,21 @@ def _parameter_statistics(train: Batches) -> tuple[np.ndarray, np.ndarray]:
 
 @torch.no_grad()
 def _channel_statistics(
-    train: Batches, of: Callable[[Tensor], Tensor] | None = None, *, hop: int = 1
+    train: Batches, of: Callable[[Tensor, Tensor | None], Tensor] | None = None, *, hop: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each channel over samples and measured cells, in float64, one pass.
 
-    Of what `of` makes of the inputs, where it is given: its last axis has a cell for each `hop` of the inputs'.
+    Of what `of` makes of inputs and lengths, where it is given: its last axis has a cell for each `hop` of the inputs'.
     """
     # Sums are taken around one value of the data: around zero they would lose digits where the mean is large.
-    seen = of or (lambda inputs: inputs)
-    shift = _by_channel(seen(train.take(np.arange(1)).x))[:, :1]
+    seen = of or (lambda inputs, _lengths: inputs)
+    first = train.take(np.arange(1))
+    shift = _by_channel(seen(first.x, first.lengths))[:, :1]
     count, total, squares = 0.0, torch.zeros_like(shift[:, 0]), torch.zeros_like(shift[:, 0])
     lengths = torch.from_numpy(-(-train.data.lengths // hop))
     padded = bool((torch.from_numpy(train.data.lengths) < train.data.axes[-1].size).any())
     for batch in train.stream():
-        values = seen(batch.x)
+        values = seen(batch.x, batch.lengths)
         x = _by_channel(values) - shift
         counts = None if batch.weights is None else _of_cells(batch.weights, values)
         if padded:

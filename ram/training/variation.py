@@ -48,8 +48,12 @@ class Variation:
             return None
         return cls(config, seed, config.noise * input_scale.cpu().double().numpy())
 
-    def apply(self, x: Inputs, *, rows: Int[np.ndarray, " batch"], epoch: int) -> Inputs:
+    def apply(
+        self, x: Inputs, *, rows: Int[np.ndarray, " batch"], epoch: int, lengths: Int[Tensor, " batch"] | None = None
+    ) -> Inputs:
         """Return inputs as they might have been measured on another day; `rows` are their rows in the file.
+
+        Of padded samples with `lengths` the end of the signal, not padding, goes on where they are shifted.
 
         >>> config = VariationConfig(gain=0.1)
         >>> varied = Variation.of(config, seed=0, input_scale=torch.ones(1))
@@ -60,15 +64,17 @@ class Variation:
         """
         varied = torch.empty_like(x)
         for place, row in enumerate(rows.tolist()):
-            varied[place] = self._one(x[place], generator(self.seed, "variation", epoch, row))
+            length = x.shape[-1] if lengths is None else int(lengths[place])
+            varied[place] = self._one(x[place], generator(self.seed, "variation", epoch, row), length)
         return varied
 
-    def _one(self, x: Tensor, draw: np.random.Generator) -> Tensor:
+    def _one(self, x: Tensor, draw: np.random.Generator, length: int) -> Tensor:
         """Return one sample, shape (channel, *space), varied; of what is not asked for nothing is drawn but noise."""
         gain, share = float(np.exp(self.config.gain * draw.standard_normal())), float(draw.uniform(-1.0, 1.0))
-        varied = gain * shifted(x, round(share * self.config.shift))
-        if self.config.colour:
-            varied = coloured(varied, self.config.colour * draw.standard_normal(_WAVES), draw.uniform(0, 2, _WAVES))
+        varied = gain * shifted(x, round(share * self.config.shift), length=length)
+        if self.config.colour and length > 1:
+            heights, phases = self.config.colour * draw.standard_normal(_WAVES), draw.uniform(0, 2, _WAVES)
+            varied[..., :length] = coloured(varied[..., :length], heights, phases)
         if not self.config.noise:
             return varied
         noise = draw.standard_normal(tuple(x.shape), dtype=np.float32)
@@ -101,11 +107,16 @@ def coloured(
     return heard[..., :size]
 
 
-def shifted(x: Float[Tensor, "channel *space"], cells: int) -> Float[Tensor, "channel *space"]:
+def shifted(
+    x: Float[Tensor, "channel *space"], cells: int, *, length: int | None = None
+) -> Float[Tensor, "channel *space"]:
     """Return `x` moved to later cells of the last axis, or to earlier ones; the first or last value goes on.
+
+    Of `length` cells the last one is the last value, what stands behind it is padding.
 
     >>> shifted(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), 1), shifted(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), -2)
     (tensor([[1., 1., 2., 3.]]), tensor([[3., 4., 4., 4.]]))
     """
     size = x.shape[-1]
-    return x[..., (torch.arange(size) - cells).clamp(0, size - 1)] if cells else x
+    last = (size if length is None else length) - 1
+    return x[..., (torch.arange(size) - cells).clamp(0, last)] if cells else x

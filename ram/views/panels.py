@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from ram.axes import Axis
-from ram.maps.plots import draw_disputed, draw_over_levels, is_spectrogram, spread_evenly, strength, width_of
+from ram.maps.plots import draw_disputed, draw_end, draw_over_levels, is_spectrogram, spread_evenly, strength, width_of
 from ram.views.style import DIVERGING, INK, SEQUENTIAL, new_figure
 
 
@@ -42,6 +42,8 @@ class Scene:
         What the sample and the two pictures are about, with the number and its unit.
     disputed
         Shape cells: whose sign the members of an ensemble dispute; None for a single net.
+    end
+        Where a padded sample ends, on the last axis of `input_axes`; None where nothing is padding.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Scene:
     net_title: str
     truth_title: str
     disputed: Bool[np.ndarray, "*cells"] | None = field(default=None, repr=False)
+    end: float | None = None
 
 
 PALE = 2.5  # a map that fills less than 1 / 2.5 of the shared scale is shown on its own as well
@@ -205,7 +208,14 @@ def panel(scene: Scene, part: str, *, scale: Scale) -> Figure:
 
 
 def _draw(axes: Axes, scene: Scene, part: str, *, scale: Scale) -> ScalarMappable | None:
-    """Draw one part of a scene with its title."""
+    """Draw one part of a scene with its title, and where a padded sample ends."""
+    drawn = _draw_part(axes, scene, part, scale=scale)
+    if scene.end is not None:
+        draw_end(axes, scene.end, scene.input_axes[-1])
+    return drawn
+
+
+def _draw_part(axes: Axes, scene: Scene, part: str, *, scale: Scale) -> ScalarMappable | None:
     if part == "input":
         axes.set_title(f"{'Spectrogram' if scale.over else 'Input'}: {scene.input_label}")
         return draw_input(axes, scene, scale=scale)

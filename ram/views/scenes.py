@@ -63,12 +63,15 @@ def scenes(
     label = _channel_label(found.data.channels if channels is None else channels)
     pairs = [readable(*pair) for pair in zip(maps.input_axes, maps.axes, strict=True)]
     grid, cells = _last_two(tuple(pair[0] for pair in pairs)), _last_two(tuple(pair[1] for pair in pairs))
-    result = []
+    result, last = [], maps.input_axes[-1]
     for number, name in enumerate(map(str, maps.ids)):
         known = truth is not None and bool(np.isfinite(truth[number]).all())
         values = None if truth is None or not known else truth[number]
         outline = None if solid is None else solid[number]
         shown = np.where(True if outline is None else outline, inputs[number, -1].astype(np.float64), np.nan)
+        end = float(np.interp(maps.ends[number], last.edges, grid[-1].edges)) if maps.ends.size else None
+        if end is not None:
+            shown = np.where(grid[-1].edges[:-1] < end, shown, np.nan)  # padding
         net = maps.contributions[number] * (100 if maps.log else 1)  # a small logarithm is so many per cent
         result.append(
             Scene(
@@ -84,6 +87,7 @@ def scenes(
                 net_title=f"Net: {_total(maps, number, writer)}",
                 truth_title="" if values is None else f"Physics: {writer.signed(values.sum())}",
                 disputed=disputed_cells(maps, number) if isinstance(maps, EnsembleMap) else None,
+                end=end,
             )
         )
     return result

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ram.errors import ConfigError, ModelError, explained
+from ram.models.padding import Padding
 
 Features = Float[Tensor, "batch feature *cells"]
 Inputs = Float[Tensor, "batch channel *space"]
@@ -61,18 +62,21 @@ class Backbone(nn.Module):
         """Number of feature maps of each stage that is pooled."""
         return [self.stage_features[number - 1] for number in self.head_stages]
 
-    def stage_maps(self, x: Inputs) -> Iterator[Features]:
-        """Yield what each stage gives, one after the other: who takes a few runs no more than these."""
+    def stage_maps(self, x: Inputs, padding: Padding | None = None) -> Iterator[Features]:
+        """Yield what each stage gives, one after the other: who takes a few runs no more than these.
+
+        What stands in cells that are padding is nobody's.
+        """
         raise NotImplementedError
 
-    def feature_maps(self, x: Inputs) -> Iterator[Features]:
+    def feature_maps(self, x: Inputs, padding: Padding | None = None) -> Iterator[Features]:
         """Yield the feature maps of the stages that are pooled, each on its own cells."""
-        every = islice(self.stage_maps(x), self.head_stages[-1])
+        every = islice(self.stage_maps(x, padding), self.head_stages[-1])
         return (maps for number, maps in enumerate(every, start=1) if number in self.head_stages)
 
-    def forward(self, x: Inputs) -> Features:
+    def forward(self, x: Inputs, padding: Padding | None = None) -> Features:
         """Return the feature maps of all stages that are pooled, on the finest one's cells."""
-        return joined(list(self.feature_maps(x)))
+        return joined(list(self.feature_maps(x, padding)))
 
     def check_size(self, space: Sequence[int]) -> None:
         """Raise ModelError where an input of size `space` does not fit this net."""
@@ -124,11 +128,11 @@ class ChannelsApart(Backbone):
         self.nets = nn.ModuleList(nets)
         self.channels_apart = count
 
-    def stage_maps(self, x: Inputs) -> Iterator[Features]:
+    def stage_maps(self, x: Inputs, padding: Padding | None = None) -> Iterator[Features]:
         """Yield what each stage gives: the features of the first channel's net, then the second's ..."""
         coordinates = x[:, self.channels_apart :]
         seen = [torch.cat([x[:, i : i + 1], coordinates], dim=1) for i in range(self.channels_apart)]
-        every = [cast(Backbone, net).stage_maps(own) for net, own in zip(self.nets, seen, strict=True)]
+        every = [cast(Backbone, net).stage_maps(own, padding) for net, own in zip(self.nets, seen, strict=True)]
         return (torch.cat(maps, dim=1) for maps in zip(*every, strict=True))
 
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from torch import nn
 
 from ram.models.backbones.backbone import Backbone, Features, Inputs
-from ram.models.layers import ConvBlock, Downsample, ResidualBlock, convolution
+from ram.models.layers import ConvBlock, Downsample, Layers, ResidualBlock, convolution
+from ram.models.padding import Padding
 
 
 class Plain(Backbone):
@@ -27,17 +28,17 @@ class Plain(Backbone):
         for before, width in zip([channels, *widths[:-1]], widths, strict=True):
             stages.append(Downsample(ndim, before, width, norm=norm, kernel=kernel))
             stages += [ConvBlock(ndim, width, width, norm=norm, kernel=kernel) for _ in range(depth - 1)]
-        self.stages = nn.Sequential(*stages)
+        self.stages = Layers(*stages)
 
-    def stage_maps(self, x: Inputs) -> Iterator[Features]:
+    def stage_maps(self, x: Inputs, padding: Padding | None = None) -> Iterator[Features]:
         """Yield what each stage gives; the cells of stage i are space / 2^i."""
-        return _run_stages(self.stages, x, length=len(self.stages) // len(self.stage_features))
+        return _run_stages(self.stages, x, padding, length=len(self.stages) // len(self.stage_features))
 
 
-def _run_stages(blocks: nn.Sequential, x: Inputs, *, length: int) -> Iterator[Features]:
+def _run_stages(blocks: Layers, x: Inputs, padding: Padding | None, *, length: int) -> Iterator[Features]:
     """Yield what stands behind every `length` blocks."""
     for number, block in enumerate(blocks, start=1):
-        x = block(x)
+        x = block(x, padding)
         if number % length == 0:
             yield x
 
@@ -48,7 +49,7 @@ def _residual_stages(ndim: int, widths: Sequence[int], *, depth: int, kernel: in
     for before, width in zip([widths[0], *widths[:-1]], widths, strict=True):
         first = ResidualBlock(ndim, before, width, norm=norm, kernel=kernel, halve=len(stages) > 0)
         rest = [ResidualBlock(ndim, width, width, norm=norm, kernel=kernel) for _ in range(depth - 1)]
-        stages.append(nn.Sequential(first, *rest))
+        stages.append(Layers(first, *rest))
     return stages
 
 
@@ -66,11 +67,11 @@ class ResNet(Backbone):
         self.stem = Downsample(ndim, channels, widths[0], norm=norm, kernel=kernel)
         self.stages = _residual_stages(ndim, widths, depth=depth, kernel=kernel, norm=norm)
 
-    def stage_maps(self, x: Inputs) -> Iterator[Features]:
+    def stage_maps(self, x: Inputs, padding: Padding | None = None) -> Iterator[Features]:
         """Yield what each stage gives; the cells of stage i are space / 2^i."""
-        x = self.stem(x)
+        x = self.stem(x, padding)
         for stage in self.stages:
-            x = stage(x)
+            x = stage(x, padding)
             yield x
 
 
@@ -98,17 +99,17 @@ class EncoderDecoder(Backbone):
             self.up.append(ResidualBlock(ndim, fine, fine, norm=norm, kernel=kernel))
         self.widen = ConvBlock(ndim, widths[0], 2 * widths[0], norm=norm, kernel=1)
 
-    def stage_maps(self, x: Inputs) -> Iterator[Features]:
+    def stage_maps(self, x: Inputs, padding: Padding | None = None) -> Iterator[Features]:
         """Yield what each stage gives, the cells of the last are space / 2."""
-        x = self.stem(x)
+        x = self.stem(x, padding)
         encoded = []
         for stage in self.down:
-            x = stage(x)
+            x = stage(x, padding)
             encoded.append(x)
         for narrow, up, fine in zip(self.narrow, self.up, encoded[-2::-1], strict=True):
             yield x
-            x = up(nn.functional.interpolate(narrow(x), scale_factor=2, mode="nearest") + fine)
-        yield self.widen(x)
+            x = up(nn.functional.interpolate(narrow(x), scale_factor=2, mode="nearest") + fine, padding)
+        yield self.widen(x, padding)
 
 
 class SmallField(Backbone):
@@ -130,8 +131,10 @@ class SmallField(Backbone):
         for before, width in zip([widths[0], *widths[:-1]], widths, strict=True):
             blocks.append(ResidualBlock(ndim, before, width, norm=norm, kernel=kernel))
             blocks += [ResidualBlock(ndim, width, width, norm=norm, kernel=1) for _ in range(depth - 1)]
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks = Layers(*blocks)
 
-    def stage_maps(self, x: Inputs) -> Iterator[Features]:
+    def stage_maps(self, x: Inputs, padding: Padding | None = None) -> Iterator[Features]:
         """Yield what each stage gives; all have the cells space / 2, the later ones see farther."""
-        return _run_stages(self.blocks, self.stem(x), length=len(self.blocks) // len(self.stage_features))
+        return _run_stages(
+            self.blocks, self.stem(x, padding), padding, length=len(self.blocks) // len(self.stage_features)
+        )

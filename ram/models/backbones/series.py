@@ -10,11 +10,13 @@ from __future__ import annotations
 __all__ = ["FCN", "InceptionTime", "KeepingGrid", "ResNet1d"]
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from torch import nn
 
 from ram.models.backbones.backbone import Backbone, Features, Inputs
-from ram.models.layers import ConvBlock, Downsample, InceptionBlock, ResidualBlock
+from ram.models.layers import ConvBlock, Downsample, InceptionBlock, Layers, ResidualBlock
+from ram.models.padding import Padding
 
 
 class KeepingGrid(Backbone):
@@ -27,9 +29,9 @@ class KeepingGrid(Backbone):
         head_stages: Sequence[int] = (), halvings: int = 0,
     ) -> None:  # fmt: skip
         super().__init__(ndim, stage_features=widths, divisor=2**halvings, head_stages=head_stages)
-        before = [channels, *[widths[0]] * halvings]
-        stem = [Downsample(ndim, c, widths[0], norm=norm, kernel=kernel) for c in before[:-1]]
-        self.stem = nn.Sequential(*stem)
+        # Features double as the grid halves, up to the first stage's: each halving costs less than the one before.
+        before = [channels, *(max(1, widths[0] >> later) for later in reversed(range(halvings)))]
+        self.stem = Layers(*(Downsample(ndim, c, n, norm=norm, kernel=kernel) for c, n in pairwise(before)))
         self.stages = nn.ModuleList()
         for number, (c, width) in enumerate(zip([before[-1], *widths[:-1]], widths, strict=True)):
             wider = len(widths) - 1 - number
@@ -40,11 +42,11 @@ class KeepingGrid(Backbone):
         """Return one stage; `wider` counts those that follow it."""
         raise NotImplementedError
 
-    def stage_maps(self, x: Inputs) -> Iterator[Features]:
+    def stage_maps(self, x: Inputs, padding: Padding | None = None) -> Iterator[Features]:
         """Yield what each stage gives; all have the cells space / 2^halvings, the later ones see farther."""
-        x = self.stem(x)
+        x = self.stem(x, padding)
         for stage in self.stages:
-            x = stage(x)
+            x = stage(x, padding)
             yield x
 
 
@@ -59,7 +61,7 @@ class FCN(KeepingGrid):
     @staticmethod
     def _stage(ndim: int, channels: int, features: int, *, depth: int, kernel: int, norm: str, wider: int) -> nn.Module:
         before = [channels, *[features] * (depth - 1)]
-        return nn.Sequential(*(ConvBlock(ndim, c, features, norm=norm, kernel=kernel + 2 * wider) for c in before))
+        return Layers(*(ConvBlock(ndim, c, features, norm=norm, kernel=kernel + 2 * wider) for c in before))
 
 
 class ResNet1d(KeepingGrid):
@@ -74,7 +76,7 @@ class ResNet1d(KeepingGrid):
     @staticmethod
     def _stage(ndim: int, channels: int, features: int, *, depth: int, kernel: int, norm: str, wider: int) -> nn.Module:  # noqa: ARG004
         before, kernels = [channels, *[features] * (depth - 1)], (kernel + 4, kernel + 2, kernel)
-        return nn.Sequential(*(ResidualBlock(ndim, c, features, norm=norm, kernels=kernels) for c in before))
+        return Layers(*(ResidualBlock(ndim, c, features, norm=norm, kernels=kernels) for c in before))
 
 
 class InceptionTime(KeepingGrid):
