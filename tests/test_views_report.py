@@ -356,7 +356,8 @@ def test_hostile_words_arrive_as_words() -> None:
                 "title": HOSTILE, "subtitle": HOSTILE, "summary": HOSTILE, "sections": [("maps", HOSTILE)],
                 "tiles": [{"name": HOSTILE, "value": HOSTILE, "note": HOSTILE}], "hero": card,
                 "accuracy": {"words": HOSTILE, "table": table, "cards": [card]},
-                "groups": {"words": [HOSTILE], "cards": [{"table": table, "picture": picture}]},
+                **{name: {"words": [HOSTILE], "cards": [{"table": table, "picture": picture, "words": [HOSTILE]}]}
+                   for name in ("groups", "ranges", "errors")},
                 "adapted": {"words": HOSTILE, "tables": [table]}, "trust": {"words": [HOSTILE], "tables": [table]},
                 "gallery": {"title": HOSTILE, "words": [HOSTILE], "cards": [card]},
                 "regions": {"words": [HOSTILE], "picture": picture, "tables": [table]},

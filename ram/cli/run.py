@@ -181,7 +181,18 @@ def export(
     say(f"onnx: {onnx}")
 
 
-def report(run: RunFolder) -> None:
+def report(
+    run: RunFolder,
+    *,
+    lines: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--line",
+            metavar="'AXIS = FORMULA'",
+            help="Drawn on maps: 'frequency = 0.96 * speed / (2 * depth)', of parameters and targets. May be repeated.",
+        ),
+    ] = None,
+) -> None:
     """Write the run's report, one HTML file that needs nothing else, and pictures beside it."""
     import ram
     from ram.runs.cross_validation import CROSS_VALIDATION_FILE, CrossValidation
@@ -191,7 +202,7 @@ def report(run: RunFolder) -> None:
 
         say(f"report: {write_cross_validation(CrossValidation(run))}")
         return
-    page = ram.write_report(ram.open_run(run))
+    page = ram.write_report(ram.open_run(run), lines=tuple(lines or ()))
     say(f"report: {page}")
     for picture in sorted((page.parent / "pictures").glob("*.png")):
         say(f"picture: {picture}")

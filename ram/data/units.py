@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["below_absolute_zero", "checked_unit", "compatible", "convert", "factor", "factor_or_none"]
+__all__ = ["below_absolute_zero", "checked_unit", "compatible", "convert", "factor", "factor_or_none", "quantity"]
 
 import functools
 from typing import TYPE_CHECKING, Any
@@ -70,6 +70,11 @@ def convert(values: NDArray[Any], *, unit: str, to: str) -> NDArray[Any]:
         )
     converted: NDArray[Any] = _registry().Quantity(values, _unit(unit)).to(_unit(to)).magnitude
     return converted
+
+
+def quantity(values: NDArray[Any], unit: str) -> Any:
+    """Return `values` with their unit as pint has them, for arithmetic that keeps units."""
+    return _registry().Quantity(values, _unit(unit))
 
 
 def factor(unit: str, *, to: str) -> float:

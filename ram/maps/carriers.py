@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["Carrier", "carriers"]
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,8 @@ from ram.maps.regression_map import RegressionMap
 
 Box = tuple[slice, ...]
 Cells = Float[np.ndarray, "*cells"]
+
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,13 @@ def carriers(maps: RegressionMap, index: int = 0, *, most: int = 5) -> list[Carr
     """
     values = maps.contributions[index]
     cost = float(np.abs(values).mean())
+    barred = -4.0 * cost * values.size  # no box that gains anything holds such a cell
     free = np.ones(values.shape, dtype=np.bool_)
     found: list[Carrier] = []
     for _ in range(most):
-        gain, box = max(
-            (_best(np.where(free, sign * values - cost, -np.inf)) for sign in (1, -1)), key=lambda one: one[0]
-        )
-        if not gain > 0:
+        boxes = (_best(np.where(free, sign * values - cost, barred)) for sign in (1, -1))
+        gain, box = max(boxes, key=lambda one: one[0])
+        if not gain > _ROUNDING * cost:
             break
         free[box] = False
         bounds = {axis.name: _ends(axis, cells) for axis, cells in zip(maps.axes, box, strict=True)}
@@ -70,36 +71,30 @@ def carriers(maps: RegressionMap, index: int = 0, *, most: int = 5) -> list[Carr
 def _best(gains: Cells) -> tuple[float, Box]:
     """Return the largest sum over a box, and the box."""
     if gains.ndim == 1:
-        return _best_piece(gains)
+        return _best_piece(gains[None])[1:]
     best: tuple[float, Box] = (-np.inf, ())
-    for rows, summed in _spans(gains):
-        gain, rest = _best(summed)
-        if gain > best[0]:
-            best = (gain, (rows, *rest))
-    return best
-
-
-def _spans(gains: Cells) -> Iterator[tuple[slice, Cells]]:
-    """Yield the sums over all spans of the first axis."""
     for begin in range(len(gains)):
-        summed = np.zeros(gains.shape[1:])
-        for end in range(begin, len(gains)):
-            summed = summed + gains[end]
-            yield slice(begin, end + 1), summed
-
-
-def _best_piece(gains: Float[np.ndarray, " cell"]) -> tuple[float, Box]:
-    barred = np.isneginf(gains)
-    best: tuple[float, Box] = (-np.inf, (slice(0, 0),))
-    edges = np.flatnonzero(np.diff(np.concatenate(([True], barred, [True]))))  # of pieces that are free
-    for begin, end in zip(edges[::2], edges[1::2], strict=True):
-        sums = np.concatenate(([0.0], np.cumsum(gains[begin:end])))
-        lowest = np.minimum.accumulate(sums[:-1])
-        last = int((sums[1:] - lowest).argmax())
-        first = int(sums[: last + 1].argmin())
-        if (gain := float(sums[last + 1] - sums[first])) > best[0]:
-            best = (gain, (slice(int(begin) + first, int(begin) + last + 1),))
+        spans = np.cumsum(gains[begin:], axis=0)  # of rows begin, begin .. begin + 1, and so on
+        row, gain, box = _best_piece(spans) if gains.ndim == 2 else _best_of(spans)
+        if gain > best[0]:
+            best = (gain, (slice(begin, begin + row + 1), *box))
     return best
+
+
+def _best_of(spans: Float[np.ndarray, "row *cells"]) -> tuple[int, float, Box]:
+    """Return which of several grids has the box with the largest sum, the sum, and the box."""
+    found = [_best(span) for span in spans]
+    row = max(range(len(found)), key=lambda one: found[one][0])
+    return row, *found[row]
+
+
+def _best_piece(gains: Float[np.ndarray, "row cell"]) -> tuple[int, float, Box]:
+    """Return the row that has the piece with the largest sum, the sum, and the piece."""
+    sums = np.concatenate([np.zeros((len(gains), 1)), np.cumsum(gains, axis=1)], axis=1)
+    ending = sums[:, 1:] - np.minimum.accumulate(sums[:, :-1], axis=1)
+    row, last = np.unravel_index(int(ending.argmax()), ending.shape)
+    first = int(sums[row, : last + 1].argmin())
+    return int(row), float(ending[row, last]), (slice(first, int(last) + 1),)
 
 
 def _ends(axis: Axis, cells: slice) -> tuple[float, float]:

@@ -28,6 +28,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
+from ram.data.lines import line_in
 from ram.data.mapped.settings import DataMapping
 from ram.data.sizes import byte_size
 from ram.errors import ConfigError, explained
@@ -44,6 +45,7 @@ Positive = Annotated[int, Field(ge=1)]
 # Keys that change no bit of a result.
 _INDIFFERENT = {
     "data": ("file", "memory_budget"),
+    "explain": ("lines",),
     "training": ("workers", "worker_start", "trackers", "checkpoint_minutes"),
 }
 
@@ -57,6 +59,17 @@ def _a_size(text: object) -> object:
 
 
 ByteSize = Annotated[str, BeforeValidator(_a_size)]
+
+
+def _a_line(text: object) -> object:
+    try:
+        line_in(str(text))
+    except ConfigError:
+        raise PydanticCustomError("line", "Input should be such as 'frequency = 0.96 * speed / (2 * depth)'") from None
+    return text
+
+
+LineText = Annotated[str, BeforeValidator(_a_line)]
 
 
 class LeaveOut(Section):
@@ -224,6 +237,15 @@ class ExplainConfig(Section):
     reference: Literal["baseline", "train-mean", "train-mean-design"] = Field(
         default="train-mean", description="What the stored maps are held against"
     )
+    lines: Annotated[tuple[LineText, ...], AsTuple] = Field(
+        default=(), description="Lines that physics expects on maps: 'frequency = 0.96 * p_wave_speed / (2 * depth)'"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_lines(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out an empty list: runs without lines have the config that they had before there were any."""
+        content: dict[str, Any] = handler(self)
+        return {key: value for key, value in content.items() if key != "lines" or value}
 
 
 class TrustConfig(Section):

@@ -15,6 +15,7 @@ from torch import Tensor
 from ram.data.batches import Batches
 from ram.data.checks import Finding, check_for_training
 from ram.data.dataset import Dataset
+from ram.data.lines import line_in
 from ram.data.loading import Loading, choose_loading
 from ram.data.sizes import byte_size
 from ram.errors import ConfigError, DataError, explained, nearest
@@ -119,6 +120,8 @@ def checked(whole: Dataset, experiment: Experiment) -> tuple[Finding, ...]:
     """Return what a person should look at in the data; what nobody could train on is refused."""
     section = experiment.data
     _check_names(experiment)
+    for text in experiment.explain.lines:
+        line_in(text).check(whole)
     return check_for_training(whole, section.targets, section.parameters, split=section.split)
 
 

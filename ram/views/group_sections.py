@@ -71,6 +71,7 @@ def _card(story: Story, name: str, own: NDArray[np.str_], mean: float) -> Conten
     return {
         "table": {"caption": title, **table},
         "picture": embedded(group_picture(*story.test.column(name), own, rows, title=title), title),
+        "words": [],
     }
 
 

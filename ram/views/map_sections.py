@@ -13,6 +13,7 @@ import numpy as np
 from ram.axes import prefixed
 from ram.evaluation.regions import RegionRow, RegionTable, part_table
 from ram.maps.ensemble_map import EnsembleMap
+from ram.views.carried import most_of_it
 from ram.views.findings import KIND, Explained
 from ram.views.numbers import Writer, figure, fixed, per_cent
 from ram.views.panels import panel
@@ -204,6 +205,10 @@ def _card_words(story: Story, number: int) -> str:
         shares = zip(maps.parameter_names, maps.parameter_contributions[number], strict=True)
         carried = ", ".join(f"{name} carries {share(maps, value, writer=writer)}" for name, value in shares)
         words.append(f"Beside the map, {carried}.")
+    if story.shown.regions is None and maps.adds_up:
+        unit, times = ("%", 100.0) if maps.log else (maps.unit, 1.0)
+        most = most_of_it(maps, maps.contributions[number], unit=unit, times=times)
+        words.append(f"Most of the map: {most}.")
     if story.shown.truth is not None and stored.reference == "train-mean":
         words.append(f"Against the training mean: {equation(stored, number, words='training mean', writer=writer)}.")
     return " ".join(words)

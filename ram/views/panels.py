@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["Scale", "Scene", "draw_contributions", "draw_input", "draw_over", "gallery", "panel", "shared_scale"]
+__all__ = [
+    "Scale",
+    "Scene",
+    "draw_contributions",
+    "draw_input",
+    "draw_lines",
+    "draw_over",
+    "gallery",
+    "panel",
+    "shared_scale",
+]
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -44,6 +54,8 @@ class Scene:
         Shape cells: whose sign the members of an ensemble dispute; None for a single net.
     end
         Where a padded sample ends, on the last axis of `input_axes`; None where nothing is padding.
+    lines
+        Name of an axis of `input_axes` and a place on it: lines that physics expects.
     """
 
     name: str
@@ -59,6 +71,7 @@ class Scene:
     truth_title: str
     disputed: Bool[np.ndarray, "*cells"] | None = field(default=None, repr=False)
     end: float | None = None
+    lines: tuple[tuple[str, float], ...] = ()
 
 
 PALE = 2.5  # a map that fills less than 1 / 2.5 of the shared scale is shown on its own as well
@@ -132,6 +145,7 @@ def draw_input(axes: Axes, scene: Scene, *, scale: Scale) -> ScalarMappable | No
     mesh = _mesh(axes, scene.input, scene.input_axes)
     mesh.set(cmap=SEQUENTIAL, norm=Normalize(scale.low, scale.high))
     _finish(axes, scene.input_axes)
+    draw_lines(axes, scene.lines, scene.input_axes)
     return mesh
 
 
@@ -146,6 +160,7 @@ def draw_contributions(
         mesh = _mesh(axes, values, scene.cells)
         _outline(axes, scene)
         _finish(axes, scene.input_axes)
+    draw_lines(axes, scene.lines, scene.input_axes)
     mesh.set(cmap=DIVERGING, norm=Normalize(-limit, limit))
     return mesh
 
@@ -155,7 +170,17 @@ def draw_over(axes: Axes, scene: Scene, *, limit: float) -> ScalarMappable:
     mesh = draw_over_levels(axes, scene.net, scene.cells, scene.input, scene.input_axes)
     mesh.set(cmap=DIVERGING, norm=Normalize(-limit, limit), alpha=strength(scene.net, limit))
     _finish(axes, scene.input_axes)
+    draw_lines(axes, scene.lines, scene.input_axes)
     return ScalarMappable(norm=mesh.norm, cmap=mesh.cmap)
+
+
+def draw_lines(axes: Axes, lines: Sequence[tuple[str, float]], grid: Sequence[Axis], *, colour: Any = INK) -> None:
+    """Draw lines across an axis of `grid`, broken, where they lie on it."""
+    for name, place in lines:
+        for axis, draw in zip(reversed(grid), (axes.axvline, axes.axhline), strict=False):
+            if axis.name == name and axis.edges[0] <= place <= axis.edges[-1]:
+                draw(place, color="white", linewidth=1.8)
+                draw(place, color=colour, linewidth=0.9, linestyle=(0, (4, 3)))
 
 
 def _mesh(axes: Axes, values: Float[np.ndarray, "y x"], grid: Sequence[Axis]) -> QuadMesh:

@@ -6,7 +6,7 @@ __all__ = ["PICTURES", "render", "write_report"]
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -29,19 +29,27 @@ PICTURES = ("pictures/accuracy.png", "pictures/maps.png", "pictures/regions.png"
 _IN_PICTURE = 4  # samples in pictures/maps.png
 
 
-def write_report(run: Run) -> Path:
+def write_report(run: Run, *, lines: Sequence[str] = ()) -> Path:
     """Write ``report.html`` and the pictures of `PICTURES` into the run's folder; return the page's path.
 
     All is computed before anything is written, and each file is replaced as a whole; the manifest comes last.
     The same run gives the same bytes. Without regions in the data file there is no ``regions.png``.
 
+    Parameters
+    ----------
+    lines
+        That physics expects along an axis of the maps, drawn besides those of the run's config, such as
+        ``"frequency = 0.96 * p_wave_speed / (2 * depth)"``: a formula of parameters and targets of the data file.
+
     Raises
     ------
+    ConfigError
+        Where a line is none, or names what is not there.
     DataError
         Where the run's data file is gone or another one, or the folder cannot be written.
     """
     with styled():
-        story = tell(run)
+        story = tell(run, lines=lines)
         text, pictures = render(page(story)), _pictures(story)
     (run.path / "pictures").mkdir(exist_ok=True)
     for name, content in pictures.items():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 __all__ = ["equation", "scenes", "share"]
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from ram.axes import Axis, readable
+from ram.data.lines import Line
 from ram.maps.ensemble_map import EnsembleMap
 from ram.maps.plots import disputed_cells
 from ram.maps.regression_map import RegressionMap
@@ -49,6 +50,7 @@ def scenes(
     writer: Writer,
     inputs: Float[np.ndarray, "sample channel *space"] | None = None,
     channels: Mapping[str, str] | None = None,
+    lines: Sequence[Line] = (),
 ) -> list[Scene]:
     """Return one scene for each sample of `found`.
 
@@ -56,6 +58,8 @@ def scenes(
     ----------
     inputs, channels
         What the maps lie over, with name and unit of each channel; the file's own if not given.
+    lines
+        That physics expects on the maps.
     """
     maps = found.maps
     inputs = found.data.x() if inputs is None else inputs
@@ -63,6 +67,7 @@ def scenes(
     label = _channel_label(found.data.channels if channels is None else channels)
     pairs = [readable(*pair) for pair in zip(maps.input_axes, maps.axes, strict=True)]
     grid, cells = _last_two(tuple(pair[0] for pair in pairs)), _last_two(tuple(pair[1] for pair in pairs))
+    drawn = [(line, line.places(found.data, grid)) for line in lines]
     result, last = [], maps.input_axes[-1]
     for number, name in enumerate(map(str, maps.ids)):
         known = truth is not None and bool(np.isfinite(truth[number]).all())
@@ -88,6 +93,7 @@ def scenes(
                 truth_title="" if values is None else f"Physics: {writer.signed(values.sum())}",
                 disputed=disputed_cells(maps, number) if isinstance(maps, EnsembleMap) else None,
                 end=end,
+                lines=tuple((line.axis, float(places[number])) for line, places in drawn),
             )
         )
     return result

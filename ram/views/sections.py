@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ram.evaluation.regions import RegionRow
-from ram.views import group_sections, map_sections, trust_sections
+from ram.views import group_sections, map_sections, population_sections, trust_sections
 from ram.views.adapted import adapted
 from ram.views.numbers import figure, fixed, per_cent
 from ram.views.pictures import errors, scatter, training_curve
@@ -38,6 +38,8 @@ def page(story: Story) -> Content:
         "adapted": adapted(story),
         "trust": trust_sections.trust(story),
         "gallery": map_sections.gallery(story),
+        "ranges": population_sections.ranges(story),
+        "errors": population_sections.errors(story),
         "regions": map_sections.regions(story),
         "parts": map_sections.parts(story),
         "physics": map_sections.physics(story),
@@ -150,8 +152,8 @@ def _anchors(content: Content) -> list[tuple[str, str]]:
     """Return the sections that there are."""
     every = [
         ("accuracy", "Numbers"), ("groups", "Groups"), ("adapted", "Before and after"), ("trust", "Trust"),
-        ("maps", "Maps"), ("regions", "Regions"), ("parts", "Parts"), ("physics", "Physics"), ("data", "Data"),
-        ("training", "Training"), ("config", "Config and provenance"),
+        ("maps", "Maps"), ("ranges", "Ranges"), ("errors", "Errors"), ("regions", "Regions"), ("parts", "Parts"),
+        ("physics", "Physics"), ("data", "Data"), ("training", "Training"), ("config", "Config and provenance"),
     ]  # fmt: skip
     return [pair for pair in every if content.get(pair[0], "there") is not None]
 

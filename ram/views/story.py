@@ -4,12 +4,13 @@ from __future__ import annotations
 
 __all__ = ["Story", "tell"]
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ram.data.dataset import Dataset
+from ram.data.lines import Line, line_in
 from ram.maps.regression_map import RegressionMap
 from ram.runs.predictions import Predictions
 from ram.runs.run import Run
@@ -42,6 +43,8 @@ class Story:
         The maps that the run stored of the same samples and target.
     scenes, scale
         Their pictures, and the one scale of them all.
+    lines
+        That physics expects on the maps.
     """
 
     run: Run
@@ -54,6 +57,7 @@ class Story:
     stored: RegressionMap
     scenes: list[Scene]
     scale: Scale
+    lines: tuple[Line, ...] = ()
 
     @property
     def first(self) -> str:
@@ -72,14 +76,22 @@ class Story:
         return float(self.test.column(self.first)[1][np.flatnonzero(self.test.ids == name)[0]])
 
 
-def tell(run: Run) -> Story:
+def tell(run: Run, *, lines: Sequence[str] = ()) -> Story:
     """Return what a run has to say.
+
+    Parameters
+    ----------
+    lines
+        That physics expects on maps, besides those of the run's config: ``"frequency = 0.96 * speed / (2 * depth)"``.
 
     Raises
     ------
+    ConfigError
+        Where one of them is no line, or names what is not in the data file.
     DataError
         Where the run's data file is gone or another one.
     """
+    expected = tuple(line_in(text) for text in (*run.config.explain.lines, *lines))
     data = run.data()
     part = data.subset("test", split=run.config.data.split)
     predictions = run.predictions("test")
@@ -87,7 +99,9 @@ def tell(run: Run) -> Story:
     first = next(iter(run.units))
     stored, rows = _stored(run, part, first)
     shown = explained(run, rows, [first], with_truth=bool(has_truth(run, rows, first).any()))[first]
-    drawn = scenes(shown, writer=writers[first], inputs=run.explained_inputs(rows), channels=run.labels_of())
+    drawn = scenes(
+        shown, writer=writers[first], inputs=run.explained_inputs(rows), channels=run.labels_of(), lines=expected
+    )
     return Story(
         run=run,
         data=data,
@@ -99,6 +113,7 @@ def tell(run: Run) -> Story:
         stored=stored,
         scenes=drawn,
         scale=shared_scale(drawn, unit="%" if shown.maps.log else run.units[first]),
+        lines=expected,
     )
 
 
