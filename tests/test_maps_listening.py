@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from scipy.signal import ShortTimeFFT
 
 from ram.axes import Axis
+from ram.data.layout import write_dataset
 from ram.errors import ConfigError
 from ram.maps.carrying import carrying
 from ram.maps.listening import heard
@@ -21,6 +23,8 @@ from ram.models.filtering import masked_signal
 from ram.models.spectrogram import Spectrogram
 from ram.runs.listening import listen
 from ram.runs.run import open_run
+from ram.training.train import train
+from ram.views.listening import listening_picture
 
 RATE = 16_000.0
 GRIDS = [
@@ -168,6 +172,26 @@ def test_what_is_heard_of_a_run(burst_run: Path) -> None:
         spectrum = np.abs(np.fft.rfft(one.kept, axis=1))
         beyond = np.fft.rfftfreq(x.shape[-1], 1 / RATE) > 6600
         assert spectrum[:, beyond].max() < 0.01 * spectrum.max()
+
+
+def test_a_padded_signal_is_heard_as_far_as_it_goes(bursts, tmp_path: Path) -> None:
+    lengths = [512 if row % 2 else 300 + row for row in range(40)]
+    records = []
+    for record, length in zip(bursts.records(40), lengths, strict=True):
+        x = record.x.copy()
+        x[:, length:] = 99.0
+        records.append(replace(record, x=x, length=length))
+    path = write_dataset(tmp_path / "bursts.h5", bursts.spec(lengths=True), records)
+    run = train(bursts.experiment, data=path, output=tmp_path / "run", progress=False)
+    test = run.data().subset("test")
+    mean = run.regressor.input_mean.numpy()[:, None]
+    for one, sample in zip(listen(run, test, share=1.0), test, strict=True):
+        assert one.signal.shape == one.kept.shape == (2, sample.length)
+        np.testing.assert_allclose(one.signal, sample.x[:, : sample.length] - mean, atol=1e-5)
+        np.testing.assert_allclose(one.kept + one.rest, one.signal, atol=1e-9)
+        assert np.abs(one.kept).max() < 10
+        assert one.area == pytest.approx(1.0, abs=0.2)
+        listening_picture(one, run.explained_inputs(test)[0], label="acc")
 
 
 def test_sounds_and_pictures_of_the_shell(shell, burst_run: Path, tmp_path: Path) -> None:

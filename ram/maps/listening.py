@@ -75,7 +75,11 @@ class Heard:
     @property
     def area(self) -> float:
         """How much of the spectrogram the mask covers, 0 to 1, as the mean over channels."""
-        sizes = np.outer(*(np.diff(axis.edges) for axis in self.maps.axes))
+        frequency, time = self.maps.axes
+        seconds = np.diff(time.edges)
+        if self.maps.ends.size:  # what lies behind the end of a padded signal is no part of it
+            seconds = seconds * share_within(time, (float(time.edges[0]), float(self.maps.ends[0])))
+        sizes = np.outer(np.diff(frequency.edges), seconds)
         return float((self.mask.mean(axis=0) * sizes).sum() / sizes.sum())
 
 

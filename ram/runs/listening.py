@@ -65,7 +65,8 @@ def listen(
     signals = run.explained_inputs(data, "signal").astype(np.float64)
     signals -= net.input_mean.double().cpu().numpy()[:, None]
     start_s = sampling(run.spec.axes, where=str(data.path)).start_s
-    for one, signal in zip(maps, signals, strict=True):
+    for one, padded, length in zip(maps, signals, data.lengths.tolist(), strict=True):
+        signal = padded[:, :length]  # what lies behind is padding
         yield heard(
             one, signal, front, channels=dict(run.spec.channels), start_s=start_s, share=share, sign=sign
         )
