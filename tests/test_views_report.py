@@ -299,7 +299,7 @@ def old_report(tmp_path: Path, told: Story, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "pictures").mkdir()
     for name in ("report.html", *PICTURES):
         (tmp_path / name).write_bytes(b"old")
-    monkeypatch.setattr(report, "tell", lambda _: told)
+    monkeypatch.setattr(report, "tell", lambda _, **__: told)
     monkeypatch.setattr(report, "page", lambda _: {})
     monkeypatch.setattr(report, "render", lambda _: "new")
     monkeypatch.setattr(report, "_pictures", lambda _: dict.fromkeys(PICTURES, b"new"))
