@@ -11,10 +11,12 @@ import ram
 from ram.axes import Axis
 from ram.data import DatasetSpec, Record, write_dataset
 from ram.errors import ConfigError, DataError
-from ram.evaluation.ridges import Ridge, ridge_score, ridge_share, ridges_of
+from ram.evaluation.ridges import Ridge, ridge_regions, ridge_score, ridge_share, ridges_of
 from ram.maps.regression_map import RegressionMap
+from ram.models.spectrogram import Spectrogram
 
 PAIR = (Ridge(500.0, 0.08), Ridge(512.0, 0.075))
+FRONT = Spectrogram(1, sample_rate_hz=16000.0, length=2048, hop=256)
 LOBE = {"lobe_hz": 30.0, "window_s": 0.128}
 
 
@@ -105,6 +107,30 @@ def test_region_of_another_shape_is_refused():
     message = r"^ridge_score: the region must be of shape \(2, 40, 30\), the maps' cells\. Got \(40, 30\)\.$"
     with pytest.raises(DataError, match=message):
         ridge_score(maps, np.ones((40, 30)))
+
+
+def test_regions_are_the_cells_that_touch():
+    axes = grid()
+    maps = maps_on(axes, np.ones((2, 40, 30)))
+    lobe = {"lobe_hz": FRONT.main_lobe_hz, "window_s": 0.128}
+    assert lobe["lobe_hz"] == pytest.approx(4 / 0.128, rel=0.01)  # of a Hann window
+    found = ridge_regions(maps, [PAIR, PAIR[:1]], spectrogram=FRONT)
+    for region, ridges in zip(found, (PAIR, PAIR[:1]), strict=True):
+        np.testing.assert_array_equal(region, ridge_share(ridges, **axes, **lobe) > 0)
+    assert found[0].sum() > found[1].sum() > 0
+
+
+def test_regions_need_maps_over_frequency_and_time_and_ridges_of_each():
+    message = r"^ridges: the ridges must be of 2 samples, as many as there are maps\. Got 1\.$"
+    with pytest.raises(DataError, match=message):
+        ridge_regions(maps_on(grid(), np.ones((2, 40, 30))), [PAIR], spectrogram=FRONT)
+    signal = maps_on({"time": grid()["time"]}, np.ones((1, 30)))
+    message = (
+        r"^ridges: the axes of maps must be frequency and time\. Got time\. "
+        r"Ridges are those of nets with \[model\.spectrogram\]\.$"
+    )
+    with pytest.raises(DataError, match=message):
+        ridge_regions(signal, [PAIR], spectrogram=FRONT)
 
 
 @pytest.fixture

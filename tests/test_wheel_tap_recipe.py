@@ -269,6 +269,6 @@ def test_the_command_prints_counts_quantiles_and_scores(baselines, made, capsys,
     printed = capsys.readouterr().out
     assert printed.startswith("23 taps on 12 wheels (16 train, 3 validation, 4 test); 0 failed;")
     assert f"Digest {ram.open_dataset(made).digest}." in printed
-    for name in ("mean of training", "FFT, two lowest peaks", "subspace identification"):
+    for name in ("mean of training", "true modes, lowest two", "FFT, two lowest peaks", "subspace identification"):
         assert f"| {name} |" in printed
     assert printed.count("| oracle: ") == 2

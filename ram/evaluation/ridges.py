@@ -6,7 +6,7 @@ heard. A map of the mode's frequency should lie there. What falls there by chanc
 
 from __future__ import annotations
 
-__all__ = ["Ridge", "RidgeScore", "ridge_score", "ridge_share", "ridges_of"]
+__all__ = ["Ridge", "RidgeScore", "ridge_regions", "ridge_score", "ridge_share", "ridges_of"]
 
 import itertools
 import math
@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from ram.axes import Axis, share_within
 from ram.data.dataset import Dataset
 from ram.errors import ConfigError, DataError, explained, nearest
 from ram.maps.regression_map import RegressionMap
+from ram.models.spectrogram import Spectrogram
 
 HEARD_DB = 40.0
 DECAY = "_decay"
@@ -102,6 +103,46 @@ def ridge_share(
         band = sum((share_within(frequency, part) for part in _joined(ringing, lobe_hz / 2)), np.zeros(frequency.size))
         share += np.multiply.outer(band, share_within(time, (begin, end)))
     return share
+
+
+def ridge_regions(
+    maps: RegressionMap,
+    ridges: Sequence[Sequence[Ridge]],
+    *,
+    spectrogram: Spectrogram,
+    heard_db: float = HEARD_DB,
+) -> Bool[np.ndarray, "sample *cells"]:
+    """Return which cells of each map touch the ridges of its sample.
+
+    Parameters
+    ----------
+    ridges
+        Of each sample, from `ridges_of`.
+    spectrogram
+        The net's own, ``run.regressor.front``.
+    heard_db
+        As in `ridge_share`.
+
+    Raises
+    ------
+    DataError
+        Where the maps do not lie over frequency and time, or are not as many as the samples.
+    """
+    names = [axis.name for axis in maps.axes]
+    if names != ["frequency", "time"]:
+        step = "Ridges are those of nets with [model.spectrogram]"
+        allowed, got = "frequency and time", ", ".join(names)
+        raise DataError(explained(where="ridges", what="the axes of maps", allowed=allowed, got=got, next_step=step))
+    if len(maps) != len(ridges):
+        allowed = f"of {len(maps)} samples, as many as there are maps"
+        raise DataError(explained(where="ridges", what="the ridges", allowed=allowed, got=len(ridges)))
+    frequency, time = maps.axes
+    lobe_hz, window_s = spectrogram.main_lobe_hz, spectrogram.length / spectrogram.sample_rate_hz
+    shares = [
+        ridge_share(one, frequency=frequency, time=time, lobe_hz=lobe_hz, window_s=window_s, heard_db=heard_db)
+        for one in ridges
+    ]
+    return np.stack(shares) > 0
 
 
 def _joined(frequencies: Sequence[float], reach: float) -> list[tuple[float, float]]:
