@@ -44,15 +44,18 @@ def show(
 ) -> None:
     """Print an experiment with every default written out, as TOML that reads the same again.
 
-    Behind each key that is not at its default stands what the default is.
+    Behind each key that is not at its default stands what the default is. Where the data are at hand, the first lines
+    say how much of the input the cells of the net see.
     """
     from ram.runs import settings
     from ram.runs.config import load_experiment
+    from ram.runs.planning import sight_of
 
     experiment = load_experiment(file / "config.toml" if file.is_dir() else file, overrides=tuple(changes or ()))
-    differing = settings.changed(experiment)
+    differing, sight = settings.changed(experiment), sight_of(experiment)
     if not as_json:
         say_as_it_is(f"# {file}, with every default; {len(differing)} keys are not at theirs\n")
+        say_as_it_is(f"# {sight}\n" if sight else "")
         say_as_it_is(settings.as_toml(experiment, marked=True))
         return
     defaults = {key: None if of.second == settings.REQUIRED else of.second for key, of in differing.items()}
@@ -60,6 +63,7 @@ def show(
         {
             "file": str(file),
             "config": experiment.model_dump(mode="json"),
+            "sight": sight,
             "changed": {key: {"value": of.first, "default": defaults[key]} for key, of in differing.items()},
         }
     )

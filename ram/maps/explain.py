@@ -26,6 +26,7 @@ from ram.maps.methods import Method, method_called, options_for
 from ram.maps.nets import Answer, AnyNet, Explained, RegressorNet, Target
 from ram.maps.padded import Samples, explain_padded
 from ram.maps.regression_map import RegressionMap
+from ram.maps.sight import reaching
 from ram.models.regressor import Regressor
 
 Inputs = Float[np.ndarray, "batch channel *space"] | Float[Tensor, "batch channel *space"]
@@ -375,7 +376,7 @@ class _Call:
                 reference=reference,
                 ids=ids,
                 log=target.log,
-                receptive_field=_reaching(whole.receptive_field, self.net.reach, axes),
+                receptive_field=reaching(whole.receptive_field, self.net.reach, axes),
                 correction=np.empty(0) if whole.correction is None else whole.correction[:, number],
                 **self._parts(found, whole, number),
             )
@@ -429,14 +430,6 @@ class _Call:
             parameters = self.net.mean_parameters()
         one = replace(self, wish=replace(self.wish, batch_size=1))
         return one.maps(x, parameters=parameters, ids=("the given design",))
-
-
-def _reaching(fields: tuple[float, ...], reach: tuple[float, ...], axes: Sequence[Axis]) -> tuple[float, ...]:
-    """Return what cells see along each axis where each value of the input has seen more than its own extent."""
-    if not reach:
-        return fields
-    spans = [float(axis.edges[-1] - axis.edges[0]) for axis in axes]
-    return tuple(min(one + more, span) for one, more, span in zip(fields, reach, spans, strict=True))
 
 
 def _map_unit(method: Method, unit: str, channel_unit: str) -> str:

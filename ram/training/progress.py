@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["TrainingProgress", "say_checked", "say_differences", "say_fold", "say_warm"]
+__all__ = ["TrainingProgress", "say_checked", "say_differences", "say_fold", "say_sight", "say_warm"]
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ram.data.checks import Finding
+from ram.maps.sight import Sight
 from ram.training.loop import Epoch
 from ram.training.warm_start import WarmStart
 
@@ -35,6 +36,11 @@ def say_fold(groups: Sequence[str], *, number: int, count: int) -> None:
     """Say on standard error which groups are left out of the training that begins."""
     said = f"fold {number} of {count}: without {', '.join(groups)}"
     Console(stderr=True, highlight=False, markup=False, emoji=False).print(said, soft_wrap=True)
+
+
+def say_sight(sight: Sight) -> None:
+    """Say on standard error how much of the input the cells of the net see that is to be trained."""
+    Console(stderr=True, highlight=False, markup=False, emoji=False).print(f"net: {sight}", soft_wrap=True)
 
 
 def say_warm(warm: WarmStart | None) -> None:

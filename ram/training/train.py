@@ -20,6 +20,7 @@ from ram.data.dataset import Dataset
 from ram.data.workers import reading_ahead
 from ram.errors import ConfigError, DataError, explained
 from ram.maps.regression_map import save_maps
+from ram.maps.sight import Sight
 from ram.models.regressor import Regressor
 from ram.randomness import seed_of
 from ram.runs.config import Experiment, load_experiment
@@ -32,7 +33,7 @@ from ram.storage.atomic import write_json, write_text
 from ram.training.checkpoints import Checkpoints
 from ram.training.loop import Epoch, Fit, fit
 from ram.training.prepare import Prepared, prepare
-from ram.training.progress import TrainingProgress, say_checked, say_differences, say_warm
+from ram.training.progress import TrainingProgress, say_checked, say_differences, say_sight, say_warm
 from ram.training.results import write_results
 from ram.training.resuming import fingerprint, is_finished, require_run, run_folder, settle_provenance
 from ram.training.starting import describing, start_digest, started_from, write_start
@@ -133,6 +134,7 @@ def train(
         team.same(prepared.data.digest, what="the data's digest")
         if progress is not False and team.first:
             say_checked(prepared.findings, samples=len(prepared.data))
+            say_sight(Sight.of(prepared.regressor, prepared.data.axes))
             say_warm(warm)
         if folder is None:
             folder = team.told(lambda: _named(wish, prepared, held, warm, resume=resume))

@@ -13,6 +13,7 @@ import numpy as np
 from ram.axes import prefixed
 from ram.evaluation.regions import RegionRow, RegionTable, part_table
 from ram.maps.ensemble_map import EnsembleMap
+from ram.maps.sight import Sight
 from ram.views.carried import most_of_it
 from ram.views.findings import KIND, Explained
 from ram.views.numbers import Writer, figure, fixed, per_cent
@@ -138,7 +139,10 @@ def _gallery_words(story: Story) -> list[str]:
         words.append(f"{story.first} was regressed in the logarithm: contributions are factors (%), and multiply.")
     if isinstance(story.shown.maps, EnsembleMap):
         words.append(_DISPUTED.format(members=len(story.shown.maps.members)))
-    if not story.shown.over_inputs:
+    if story.shown.over_inputs:
+        seen = str(Sight.in_map(story.shown.maps))
+        words.append(f"{seen[0].upper()}{seen[1:]}; what it carries is drawn in its own extent.")
+    else:
         words.append(_spectra(story))
     if len(story.data.axes) == 3:
         first = story.data.axes[0].name
