@@ -19,6 +19,7 @@ from ram.models.spectrogram import Spectrogram
 from ram.randomness import generator
 from ram.runs.config import load_experiment
 from ram.runs.run import open_run
+from ram.runs.search import with_values
 from ram.testing import check_regressor
 from ram.training.train import train
 
@@ -231,6 +232,24 @@ def test_a_section_that_does_not_fit_is_refused_before_anything_is_written(
     with pytest.raises((ConfigError, ModelError), match=message):
         train({**bursts.experiment, "model": model}, data=burst_data, output=tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
+
+
+def test_hertz_and_seconds_have_no_radius(bursts, burst_data, tmp_path):
+    model = {**bursts.experiment["model"], "coordinates": ["radius"]}
+    with pytest.raises(ConfigError, match=r"a coordinate must be one of frequency, time\. Got radius"):
+        train({**bursts.experiment, "model": model}, data=burst_data, output=tmp_path / "run", progress=False)
+
+
+def test_a_sweep_searches_the_keys_of_the_section(bursts):
+    space = {"model.spectrogram.hop": ["1 ms", "2 ms"], "model.spectrogram.floor_db": {"low": -90.0, "high": -40.0}}
+    experiment = load_experiment({**bursts.experiment, "sweep": {"space": space}})
+    found = with_values(experiment, {"model.spectrogram.hop": "2 ms"}).model.spectrogram
+    assert (found.length, found.hop) == ("4 ms", "2 ms")
+    with pytest.raises(ConfigError, match=r"'2 mm'|a number with its unit"):
+        load_experiment({**bursts.experiment, "sweep": {"space": {"model.spectrogram.hop": ["2 mm"]}}})
+    plain = {**bursts.experiment, "model": {"backbone": "plain"}, "sweep": {"space": space}}
+    with pytest.raises(ConfigError, match=r"'model\.spectrogram' must be a section of the experiment to search"):
+        load_experiment(plain)
 
 
 def test_what_is_no_signal_over_even_time_is_refused(disc_folder, tmp_path, bursts):

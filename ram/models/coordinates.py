@@ -21,7 +21,9 @@ from ram.axes import Axis
 from ram.errors import ConfigError, explained, nearest
 
 
-def coordinate_channels(names: Sequence[str], axes: Sequence[Axis]) -> Float[Tensor, "coordinate *space"]:
+def coordinate_channels(
+    names: Sequence[str], axes: Sequence[Axis], *, radius: bool = True
+) -> Float[Tensor, "coordinate *space"]:
     """Return one channel for each of `names`, standardised to mean 0 and standard deviation 1.
 
     Parameters
@@ -31,15 +33,18 @@ def coordinate_channels(names: Sequence[str], axes: Sequence[Axis]) -> Float[Ten
         a square.
     axes
         The input's axes in array order, origin where the data set puts it.
+    radius
+        Whether there is one: hertz and seconds have no distance.
 
     Raises
     ------
     ConfigError
-        For a name that is neither ``"radius"`` nor an axis.
+        For a name that is no axis, nor ``"radius"`` where there is one.
     """
     grids = np.meshgrid(*(axis.centres for axis in axes), indexing="ij")  # each of shape (*space)
     known = {axis.name: grid for axis, grid in zip(axes, grids, strict=True)}
-    known["radius"] = np.sqrt(sum(grid**2 for grid in grids))
+    if radius:
+        known["radius"] = np.sqrt(sum(grid**2 for grid in grids))
     for name in names:
         if name not in known:
             raise ConfigError(

@@ -85,7 +85,7 @@ class NetSpec:
             backbone = self._backbone()
             front, axes = self._front(backbone)
             space = [axis.size for axis in axes]
-            coordinates = coordinate_channels(self.model.coordinates, axes)
+            coordinates = coordinate_channels(self.model.coordinates, axes, radius=front is None)
             group = self._group(front)
             backbone.check_size(space)
             return Regressor(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, model_serializer, model_validator
 
 from ram.errors import ConfigError, explained, nearest
-from ram.storage.sections import AsTuple, Section, checked
+from ram.storage.sections import AsTuple, Section, checked, sections_in
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -144,7 +144,13 @@ def with_values(experiment: Experiment, values: Mapping[str, Any], *, where: str
     for key, value in values.items():
         *sections, last = key.split(".")
         table = content
-        for section in sections:
+        for number, section in enumerate(sections, start=1):
+            if section not in table:
+                missing = ".".join(sections[:number])
+                raise ConfigError(
+                    explained(where=where, what=f"'{missing}'", allowed=f"a section of the experiment to search '{key}'",
+                              got="none", next_step=f"Give the experiment its [{missing}]")
+                )  # fmt: skip
             table = table[section]
         table[last] = value
     return checked(type(experiment), content, where=where)
@@ -152,15 +158,21 @@ def with_values(experiment: Experiment, values: Mapping[str, Any], *, where: str
 
 def _searchable(model: type[BaseModel]) -> dict[str, FieldInfo]:
     """Return the keys whose values leave the criterion of the validation part comparable from trial to trial."""
-    sections = {name: model.model_fields[name].annotation for name in ("model", "training")}
-    keys = {
-        f"{name}.{key}": field
-        for name, section in sections.items()
-        if isinstance(section, type) and issubclass(section, BaseModel)
-        for key, field in section.model_fields.items()
-    }
+    keys: dict[str, FieldInfo] = {}
+    for name in ("model", "training"):
+        for section in sections_in(model.model_fields[name].annotation):
+            keys |= _keys(section, name)
     data: Any = model.model_fields["data"].annotation
     return keys | {"data.parameters": data.model_fields["parameters"]}
+
+
+def _keys(section: type[BaseModel], path: str) -> dict[str, FieldInfo]:
+    """Return the keys of a section and of those in it, by their dotted names."""
+    found = {f"{path}.{key}": field for key, field in section.model_fields.items()}
+    for key, field in section.model_fields.items():
+        for inner in sections_in(field.annotation):
+            found |= _keys(inner, f"{path}.{key}")
+    return found
 
 
 def _unknown(where: str, key: str, known: list[str]) -> str:

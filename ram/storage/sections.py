@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["AsTuple", "Names", "Section", "checked", "read_toml"]
+__all__ = ["AsTuple", "Names", "Section", "checked", "read_toml", "sections_in"]
 
 import re
 import tomllib
@@ -118,18 +118,18 @@ def _section_at(model: type[BaseModel], location: Sequence[int | str]) -> type[B
     """Return the innermost section on the way; words that users choose stand between a table and its sections."""
     for part in location:
         field = model.model_fields.get(str(part))
-        inner = next(_sections_in(field.annotation), None) if field else None
+        inner = next(sections_in(field.annotation), None) if field else None
         model = inner or model
     return model
 
 
-def _sections_in(annotation: Any) -> Iterator[type[BaseModel]]:
+def sections_in(annotation: Any) -> Iterator[type[BaseModel]]:
     """Yield the sections that a type is made of: ``Section | None``, ``dict[str, Section]``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     elif get_origin(annotation) in (Union, types.UnionType, dict, Annotated):
         for inner in get_args(annotation):
-            yield from _sections_in(inner)
+            yield from sections_in(inner)
 
 
 def _description(model: type[BaseModel], location: Sequence[int | str]) -> str:
