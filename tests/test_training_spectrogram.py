@@ -234,6 +234,30 @@ def test_a_section_that_does_not_fit_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+def test_signals_of_different_length_are_answered_and_levelled_as_each_is_alone(bursts, tmp_path):
+    lengths = [(512, 400, 203)[row % 3] for row in range(40)]
+    inside = [np.arange(SAMPLES) < own for own in lengths]
+    rows = (
+        replace(one, length=own, x=np.where(here, one.x + 5.0, 0.0).astype(np.float32))
+        for one, own, here in zip(bursts.records(), lengths, inside, strict=True)
+    )  # an offset: what is padding would show
+    write_dataset(tmp_path / "bursts.h5", bursts.spec(lengths=True), rows)
+    run = train(bursts.experiment, data=tmp_path / "bursts.h5", output=tmp_path / "run", progress=False)
+    net, data = run.regressor, run.data()
+    maps = run.explain(data, target="frequency", reference="baseline")
+    predicted = run.predict(data).values[:, 0]
+    np.testing.assert_allclose(maps.total + maps.baseline, predicted, rtol=1e-5)
+    x = torch.from_numpy(data.x())
+    with torch.no_grad():
+        alone = [float(net(x[row : row + 1, :, :own])) for row, own in enumerate(lengths)]
+        np.testing.assert_allclose(predicted, alone, rtol=1e-5)
+        part = run.part("train").indices
+        frames = [net.levels(x[row : row + 1, :, : lengths[row]])[0, :, :, : -(-lengths[row] // 16)] for row in part]
+    known = torch.cat([one.flatten(1) for one in frames], dim=1).double()  # (channel, all levels)
+    np.testing.assert_allclose(net.front.mean, known.mean(dim=1), rtol=1e-4)
+    np.testing.assert_allclose(net.front.deviation, known.std(dim=1, correction=0), rtol=1e-4)
+
+
 def test_hertz_and_seconds_have_no_radius(bursts, burst_data, tmp_path):
     model = {**bursts.experiment["model"], "coordinates": ["radius"]}
     with pytest.raises(ConfigError, match=r"a coordinate must be one of frequency, time\. Got radius"):
