@@ -251,6 +251,17 @@ def test_a_cracked_strip_is_a_beam_with_a_hinge(at, length):
     assert number == pytest.approx(hinged_cantilever(at, length) ** 2, rel=0.004)
 
 
+def test_only_bending_is_weakened():
+    """K = t KS + c t^3 KB, so a plate that has kept the share c is a thinner one, sqrt(c) t, with 1 / sqrt(c) of each."""
+    shape, clamped = (4, 6), np.zeros(35, dtype=bool)
+    options = {"pitch": 0.01, "clamped": clamped}
+    weak, mass, _ = plate.matrices(np.ones(shape), np.full(shape, 0.02), **options, bending_share=np.full(shape, 0.25))
+    thin, _, _ = plate.matrices(np.ones(shape), np.full(shape, 0.01), **options)
+    _, whole, _ = plate.matrices(np.ones(shape), np.full(shape, 0.02), **options)
+    np.testing.assert_allclose(weak.toarray(), 2 * thin.toarray(), atol=1e-9 * abs(weak).max())
+    np.testing.assert_array_equal(mass.toarray(), whole.toarray())
+
+
 @pytest.mark.parametrize("size", [24, 48, 96])
 def test_a_crack_gives_way_as_much_on_any_grid(size):
     shape = plain()
