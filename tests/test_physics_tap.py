@@ -252,7 +252,7 @@ def test_a_cracked_strip_is_a_beam_with_a_hinge(at, length):
 
 
 def test_only_bending_is_weakened():
-    """K = t KS + c t^3 KB, so a plate that has kept the share c is a thinner one, sqrt(c) t, with 1 / sqrt(c) of each."""
+    """K = t KS + c t^3 KB, so a plate that kept the share c is one of thickness sqrt(c) t, times 1 / sqrt(c)."""
     shape, clamped = (4, 6), np.zeros(35, dtype=bool)
     options = {"pitch": 0.01, "clamped": clamped}
     weak, mass, _ = plate.matrices(np.ones(shape), np.full(shape, 0.02), **options, bending_share=np.full(shape, 0.25))
