@@ -1,6 +1,7 @@
 """Keep a run's result beside its experiment, and write the results into README.md, methods and speed into methods.md.
 
-``python docs/results.py keep runs/wheel experiments/wheel.json`` does the first, ``make numbers`` the second.
+``python docs/results.py keep runs/wheel experiments/wheel.json`` does the first, of a run or of a cross-validation;
+``make numbers`` the second.
 """
 
 from __future__ import annotations
@@ -26,6 +27,16 @@ def result_of(run: Path) -> dict[str, Any]:
         for name in ("metrics.json", "provenance.json", "times.json")
     )
     return {"test": metrics["test"], **provenance, "times": times}
+
+
+def groups_of(folder: Path) -> dict[str, Any]:
+    """Return what is committed of a cross-validation: figures of each group left out, and what its runs came from."""
+    said = json.loads((folder / "cross_validation.json").read_text(encoding="utf-8"))
+    one = next(folder.glob("without-*/**/provenance.json"))
+    provenance = json.loads(one.read_text(encoding="utf-8"))
+    kept = ("data", "code", "versions", "platform", "threads")
+    table = json.loads((folder / "table.json").read_text(encoding="utf-8"))
+    return {"groups_left_out": table, "plan": said, **{key: provenance[key] for key in kept}}
 
 
 def table_of(name: str, result: dict[str, Any]) -> str:
@@ -140,7 +151,8 @@ def main(words: list[str]) -> None:
     """Keep one result, or write all kept results into the README and the methods into their page."""
     if words[:1] == ["keep"]:
         run, file = map(Path, words[1:])
-        file.write_text(json.dumps(result_of(run), indent=2) + "\n", encoding="utf-8")
+        result = groups_of(run) if (run / "cross_validation.json").is_file() else result_of(run)
+        file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         return
     tables = tables_of(Path("experiments"))
     readme = Path("README.md")

@@ -245,8 +245,8 @@ def test_a_file_ten_times_the_budget_is_streamed_within_it(
     tmp_path: Path, stored: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ram.data.loading._MIXED_BYTES", 2**18)
-    data = open_dataset(written(tmp_path / "d.h5", space=(32, 32), count=1_500, **stored))
-    budget = 1_500 * 8192 // 10
+    data = open_dataset(written(tmp_path / "d.h5", space=(32, 32), count=2_500, **stored))
+    budget = 2_500 * 8192 // 10
     data[:1].x()
     tracemalloc.start()
     made = batches(data, budget_bytes=budget)

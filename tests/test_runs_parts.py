@@ -17,7 +17,7 @@ from ram.runs.references import reference_maps
 from ram.runs.run import Run, open_run
 from ram.training.train import train
 from ram.views.map_sections import parts
-from ram.views.sections import _anchors
+from ram.views.sections import page
 from ram.views.story import tell
 
 MODEL = "widths = [4, 6]\nhead_stages = [1, 2]\nchannels_apart = true"
@@ -55,12 +55,12 @@ def test_channels_share_a_prediction_out_against_every_reference(run: Run) -> No
 
 
 def test_the_mean_map_of_several_batches_is_that_of_all_samples(run: Run) -> None:
-    def explain(x: np.ndarray, parameters: np.ndarray) -> dict[str, RegressionMap]:
-        return explain_regressor(run.regressor, x, parameters=parameters)
+    def explain(x: np.ndarray, parameters: np.ndarray, lengths: np.ndarray | None) -> dict[str, RegressionMap]:
+        return explain_regressor(run.regressor, x, parameters=parameters, lengths=lengths)
 
     x = run.data().subset("train").x()
-    found = reference_maps(explain, [(x[:5], np.empty((5, 0))), (x[5:], np.empty((len(x) - 5, 0)))])
-    expected = explain(x, np.empty((len(x), 0)))["mass"].part_contributions.mean(axis=0)
+    found = reference_maps(explain, [(some, np.empty((len(some), 0)), None) for some in (x[:5], x[5:])])
+    expected = explain(x, np.empty((len(x), 0)), None)["mass"].part_contributions.mean(axis=0)
     stored = found["train-mean/mass"].part_contributions[0]
     np.testing.assert_allclose(stored, expected, atol=1e-5 * np.abs(expected).max())
 
@@ -86,7 +86,7 @@ def test_the_report_has_a_section_of_channels(run: Run) -> None:
     assert [row[0] for row in found["tables"][0]["rows"]] == ["fill", "thickness"]
     assert found["tables"][-1]["head"] == ["sample", "fill", "thickness", "all together"]
     assert len(found["tables"]) == 3  # one for each target, one for the samples shown
-    assert ("parts", "Parts") in _anchors(told)
+    assert ("parts", "Parts") in page(told)["sections"]
 
 
 @pytest.mark.slow  # the exporter takes seconds

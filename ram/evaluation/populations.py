@@ -41,7 +41,7 @@ def ranges_of(values: Float[np.ndarray, " sample"], *, most: int = 4) -> list[In
     equally wide. Where there are no more than `most` different values, each has its own.
 
     >>> [rows.tolist() for rows in ranges_of(np.array([3.0, 1.0, 2.0, 9.0, 9.0, np.nan]), most=2)]
-    [[1, 2], [0, 3, 4]]
+    [[0, 1, 2], [3, 4]]
     """
     known = np.flatnonzero(np.isfinite(values))
     different = np.unique(values[known])
