@@ -39,22 +39,23 @@ def groups_of(folder: Path) -> dict[str, Any]:
     return {"groups_left_out": table, "plan": said, **{key: provenance[key] for key in kept}}
 
 
-def table_of(name: str, result: dict[str, Any]) -> str:
-    """Return the Markdown table of one result."""
-    figures = result["test"]
-    samples = next(iter(figures.values()))["samples"]
+HEAD = (
+    "Test parts that took part in no choice; plates of impact echo that are left out: docs/signals.md.\n\n"
+    "| `experiments/` | target | MAE | RMSE | MAPE | R2 | largest error |\n|---|---|---|---|---|---|---|\n"
+)
+
+
+def rows_of(name: str, result: dict[str, Any]) -> str:
+    """Return the rows of one result; what it is and how long it took stands in the first."""
     minutes = sum(result["times"].values()) / 60
-    threads = f"{result['threads']} thread{'s' if result['threads'] > 1 else ''}"
-    head = (
-        f"`experiments/{name}.toml`: {samples} test samples that took part in no choice; {minutes:.0f} min on "
-        f"{threads} of {result['platform']['machine']}; data `{result['data']['digest'][:12]}`.\n\n"
-        "| target | MAE | RMSE | MAPE | R2 | largest error |\n|---|---|---|---|---|---|\n"
-    )
-    return head + "".join(row_of(target, of) for target, of in figures.items())
+    samples = next(iter(result["test"].values()))["samples"]
+    said = f"`{name}`: {samples} samples, {minutes:.0f} min"
+    rows = [row_of(target, of) for target, of in result["test"].items()]
+    return "".join(f"| {said if number == 0 else ''} {row}" for number, row in enumerate(rows))
 
 
 def row_of(target: str, of: dict[str, Any]) -> str:
-    """Return the row of one target; a figure that does not exist is a dash."""
+    """Return what follows of the row of one target; a figure that does not exist is a dash."""
     unit = "" if of["unit"] == "1" else f" {of['unit']}"
     mape = "-" if of["mape"] is None else f"{of['mape']:.2f} %"
     r2 = "-" if of["r2"] is None else f"{of['r2']:.4f}"
@@ -67,7 +68,8 @@ def row_of(target: str, of: dict[str, Any]) -> str:
 def tables_of(folder: Path) -> list[str]:
     """Return the tables of the results kept in a folder; what compares several runs has a page of its own."""
     every = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
-    return [table_of(name, result) for name, result in every.items() if "test" in result]
+    rows = [rows_of(name, result) for name, result in every.items() if "test" in result]
+    return [HEAD + "".join(rows)] if rows else []
 
 
 def table_of_methods() -> str:
