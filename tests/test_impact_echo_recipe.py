@@ -297,6 +297,8 @@ def test_on_a_clock_of_depths_the_same_echo_stands_at_the_same_depth(recipe, tmp
         recipe.make(tmp_path / f"{clock}.h5", source=folder, clock=clock, samples=400, progress=False)
     data = {clock: ram.open_dataset(tmp_path / f"{clock}.h5") for clock in ("time", "nominal", "depth")}
     np.testing.assert_array_equal(data["nominal"].x(), data["depth"].x())
+    assert set(data["nominal"].parameters) - set(data["time"].parameters) == {"clock_speed"}
+    assert set(data["nominal"].parameter_array(["clock_speed"])[:, 0]) == {3700.0}
     assert data["nominal"].axes[0].same_grid(data["time"].axes[0])
     axis = data["depth"].axes[0]
     assert (axis.name, axis.unit) == ("depth", "cm")

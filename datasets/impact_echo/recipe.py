@@ -60,6 +60,7 @@ PARAMETERS = {
     "polarity": "1",
     "rms": "V",
 }
+CLOCK_SPEED = "clock_speed"  # m/s; of a nominal clock, whose hertz are those of a wave of this speed
 SHARES = (0.7, 0.1, 0.2)
 DOUBTFUL = 0.7
 LEAST_S, LEAST_HZ = 1e-3, 1e5
@@ -130,6 +131,11 @@ class Clock:
     def times_s(self, speed_m_s: float) -> Signal:
         """Return when a wave of this speed is there."""
         return self.nominal_s if self.kind == "time" else self.nominal_s * (NOMINAL_M_S / speed_m_s)
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Parameters of the data file with their units: a nominal clock says what its seconds mean."""
+        return PARAMETERS | ({CLOCK_SPEED: "m/s"} if self.kind == "nominal" else {})
 
     @property
     def axis(self) -> Axis:
@@ -302,11 +308,12 @@ def _records(measured: Sequence[Measured], clock: Clock, parts: Parts) -> Iterat
         times_s = clock.times_s(one.place.speed_m_s) + comes.time_s
         aligned = -sign * on_clock(one.signal - comes.rest, one.step_s, times_s)
         rms = float(np.sqrt(np.mean(aligned**2)))
+        known = _parameters(one, comes, sign=sign, rms=rms) | {CLOCK_SPEED: NOMINAL_M_S}
         yield Record(
             id=one.place.name.removesuffix(".txt"),
             x=(aligned / rms).astype(np.float32)[None],
             targets={"depth": one.place.depth_cm},
-            parameters=_parameters(one, comes, sign=sign, rms=rms),
+            parameters={name: known[name] for name in clock.parameters},
             group=one.place.specimen,
             split={name: codes[number] for name, codes in parts.items()},
             weight=1.0 if one.place.reliable or one.place.at_cm is None else 0.0,
@@ -368,7 +375,7 @@ def _specification(count: int, clock: Clock, parts: Parts, *, points: Points, se
         axes=(clock.axis,),
         channels={"surface": "1"},
         targets={"depth": "cm"},
-        parameters=PARAMETERS,
+        parameters=clock.parameters,
         splits=tuple(parts),
         count=count,
         weighted=points == "gridded",
