@@ -8,6 +8,7 @@ A run of the random split, and a file made with `--points extrapolation` on the 
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 
 import numpy as np
 
@@ -24,17 +25,14 @@ def extrapolation(run: Run, data: Dataset) -> None:
     predictions = run.predict(data)
     measured, said = data.target_array(["depth"])[:, 0], predictions.values[:, 0]
     outside = predictions.is_outside
-    print(
-        "| depth | points | MAE | mean | from | to | called unlike the training part |\n|---|---|---|---|---|---|---|"
-    )  # noqa: T201
+    print("| depth | points | MAE | mean | from | to | called unlike the training part |")  # noqa: T201
+    print("|---|---|---|---|---|---|---|")  # noqa: T201
     for depth in np.unique(measured):
         here = measured == depth
-        error = np.abs(said[here] - depth).mean()
-        unlike = "not calibrated" if outside is None else f"{np.mean(outside[here]):.0%}"
-        row = (
-            f"| {depth:g} cm | {here.sum()} | {error:.1f} cm | {said[here].mean():.1f} cm | {said[here].min():.1f} cm "
-        )
-        print(f"{row}| {said[here].max():.1f} cm | {unlike} |")  # noqa: T201
+        some = said[here]
+        figures = (np.abs(some - depth).mean(), some.mean(), some.min(), some.max())
+        words = " | ".join(f"{figure:.1f} cm" for figure in figures)
+        print(f"| {depth:g} cm | {here.sum()} | {words} | {np.mean(outside[here]):.0%} |")  # noqa: T201
 
 
 def bands(run: Run) -> None:
@@ -48,7 +46,7 @@ def bands(run: Run) -> None:
         method, mean = "integrated-gradients", "train-mean-design"
         found.append(run.explain(test[rows], target="depth", method=method, reference=mean))
     khz = found[0].axes[0].centres / 1e3
-    for low, high in zip(BANDS_KHZ, BANDS_KHZ[1:], strict=False):
+    for low, high in pairwise(BANDS_KHZ):
         inside = (khz >= low) & (khz < high)
         cells = [maps.contributions[:, inside] for maps in found]
         whole = [np.abs(maps.contributions).sum() for maps in found]
