@@ -16,6 +16,7 @@ from ram.maps.explain import explain, explain_regressor
 from ram.maps.methods import METHODS, options_for
 from ram.maps.regression_map import GRADES, load_maps, save_maps
 from ram.models.backbones import build_backbone
+from ram.models.dense import DenseLayers
 from ram.models.regressor import Regressor, TargetScaling
 from ram.models.symmetry import symmetry_group
 
@@ -281,6 +282,28 @@ def test_a_functional_relu_is_an_error_where_it_would_be_ignored(name: str) -> N
     message = rf"explain, method {name}: the net must be built of modules such as nn.ReLU.* calls relu as a function"
     with pytest.raises(ModelError, match=message):
         explain(Functional().double(), inputs(), method=name)
+
+
+def test_a_module_that_is_called_twice_is_an_error_where_each_call_has_a_rule() -> None:
+    relu = nn.ReLU()
+    layers = nn.Conv2d(2, 3, 3), relu, nn.Conv2d(3, 3, 3), relu, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1)
+    net = nn.Sequential(*layers).double()
+    with pytest.raises(ModelError, match=r"method deeplift: each nonlinear module .* called once .*Got a Sequential"):
+        explain(net, inputs(), method="deeplift")
+
+
+def test_deeplift_of_a_net_that_averages_over_views_is_that_of_a_net_for_each_view() -> None:
+    group, x = symmetry_group(("rotate90", "mirror"), space=(8, 8)), torch.rand(2, 2, 8, 8, dtype=torch.float64)
+    net, single = regressor(symmetries=group), regressor()
+    one = explain(net, x, method="deeplift", output="f")
+    np.testing.assert_allclose(one.prediction, net.eval()(x)[:, 0].detach(), rtol=1e-12)
+    assert one.completeness().max() < 1e-9
+    by_view = [explain(single, view.apply(x), method="deeplift", output="f") for view in group]
+    views = [view.undo(torch.from_numpy(of.contributions.copy())) for view, of in zip(group, by_view, strict=True)]
+    np.testing.assert_allclose(one.contributions, torch.stack(views).mean(dim=0), rtol=1e-9, atol=1e-12)
+    dense = regressor(symmetries=group, dense=DenseLayers(6 * 4, [3]))
+    with pytest.raises(ModelError, match=r"Got a Regressor that calls one several times. Put a module of its own"):
+        explain(dense, x, method="deeplift", output="f")
 
 
 def regressor(**options: object) -> Regressor:

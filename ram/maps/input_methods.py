@@ -32,10 +32,11 @@ import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from ram.errors import ConfigError, ModelError, explained
+from ram.maps.calls import require_modules
 from ram.maps.nets import Explained
+from ram.models.regressor import Regressor
 from ram.randomness import generator
 
 Inputs = Float[Tensor, "batch channel *space"]
@@ -158,20 +159,45 @@ def integrated_gradients(asked: Asked) -> Tensor:
 
 
 def deeplift(asked: Asked) -> Tensor:
-    """Return DeepLIFT's contributions. Source: Shrikumar et al. 2017, arXiv:1704.02685.
+    """Return DeepLIFT's contributions; of a net that averages over views of its input, the mean of the views' own.
+
+    Source: Shrikumar et al. 2017, arXiv:1704.02685.
 
     Raises
     ------
     ModelError
-        Where the net calls functions such as relu outside modules: captum would then hand out plain gradients.
+        Where the net calls functions such as relu outside modules, for captum would then hand out plain gradients; or
+        calls one nonlinear module several times.
     """
+    net, background = asked.net.module, asked.background[:1]
+    if not isinstance(net, Regressor) or len(net.symmetries) < 2 or net.dense is not None:
+        return _deeplift(asked, asked.x, background)
+    views = net.symmetries
+    with net.single_view():  # the prediction is linear in the features, so it is the mean of the views' predictions
+        found = [view.undo(_deeplift(asked, view.apply(asked.x), view.apply(background))) for view in views]
+    return torch.stack(found).mean(dim=0)
+
+
+def _deeplift(asked: Asked, x: Tensor, background: Tensor) -> Tensor:
     from captum.attr import DeepLift
 
-    _require_modules(asked, "deeplift")
-    with _quiet():
-        found = DeepLift(asked.module).attribute(
-            asked.x.detach().requires_grad_(), baselines=asked.background[:1], additional_forward_args=asked.beside
-        )
+    require_modules(asked.module, asked.x, asked.beside, method="deeplift")
+    try:
+        with _quiet():
+            found = DeepLift(asked.module).attribute(
+                x.detach().requires_grad_(), baselines=background, additional_forward_args=asked.beside
+            )
+    except RuntimeError as error:
+        if "used more than once" not in str(error):
+            raise
+        raise ModelError(
+            explained(
+                where="explain, method deeplift", what="each nonlinear module of the net",
+                allowed="called once in a pass: its rule compares what that one call was given",
+                got=f"a {type(asked.net.module).__name__} that calls one several times",
+                next_step="Put a module of its own in the place of each call, or use integrated-gradients",
+            )
+        ) from None  # fmt: skip
     return _tensor(found)
 
 
@@ -200,7 +226,7 @@ def guided_backprop(asked: Asked) -> Tensor:
     """
     from captum.attr import GuidedBackprop
 
-    _require_modules(asked, "guided-backprop")
+    require_modules(asked.module, asked.x, asked.beside, method="guided-backprop")
     with _quiet():
         found = GuidedBackprop(asked.module).attribute(
             asked.x.detach().requires_grad_(), additional_forward_args=asked.beside
@@ -274,59 +300,6 @@ def shapley_regions(asked: Asked) -> Tensor:
 
 
 _ALL_PERMUTATIONS = 6
-_FUNCTIONS = frozenset(
-    ["relu", "relu_", "elu", "elu_", "leaky_relu", "leaky_relu_", "gelu", "silu", "sigmoid", "tanh", "softplus"]
-    + [f"max_pool{ndim}d" for ndim in (1, 2, 3)]
-)
-
-
-class _Calls(TorchFunctionMode):
-    """Note calls of nonlinear functions that no module of that kind made."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self._within = 0
-        self._parts = [part for part in module.modules() if not list(part.children())]
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = getattr(func, "__name__", "")
-        if name in _FUNCTIONS and not self._within:
-            self.found.append(name)
-        return func(*args, **(kwargs or {}))
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Within the block, calls inside torch's own layers do not count."""
-        own = [part for part in self._parts if type(part).__module__.startswith("torch.nn.")]
-        handles = [part.register_forward_pre_hook(lambda *_: self._step(1)) for part in own]
-        handles += [part.register_forward_hook(lambda *_: self._step(-1)) for part in own]
-        try:
-            with self:
-                yield
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    def _step(self, by: int) -> None:
-        self._within += by
-
-
-def _require_modules(asked: Asked, method: str) -> None:
-    calls = _Calls(asked.module)
-    with torch.no_grad(), calls.watching():
-        asked.module(asked.x[:1].clone(), None if asked.parameters is None else asked.parameters[:1])
-    if calls.found:
-        found = ", ".join(sorted(set(calls.found)))
-        raise ModelError(
-            explained(
-                where=f"explain, method {method}",
-                what="the net",
-                allowed="built of modules such as nn.ReLU(), which the method changes",
-                got=f"a {type(asked.net.module).__name__} that calls {found} as a function",
-                next_step="Put a module in its place, one for each call, or use integrated-gradients",
-            )
-        )
 
 
 @contextmanager
