@@ -124,6 +124,37 @@ def test_targets(measured: Write, code: str, values: np.ndarray, message: str) -
     held(list(find(measured(targets={"f": values}, groups=groups, channels={"c0": "V"}))), code, message)
 
 
+ZEROS = (
+    r":/targets/f rows .*Got 0 mm in 10 of 40\. Leave .*; where the quantity itself begins there, .* \(valid_min\)\."
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "silent", "message"),
+    [
+        (np.maximum(mixed() - 452.5, 0.0), {"f": 0.0}, ZEROS),  # cracks, or an instrument that knows no sign
+        (np.where(ROWS % 4, mixed(), 0.0), {"f": 0.0}, ZEROS),  # zeros apart from all others
+        (np.maximum(mixed(), 455.0), {"f": 455.0}, r"Got 455 mm in 10 of 40\. Leave"),
+    ],
+)
+def test_a_heap_where_a_quantity_begins_must_be_declared(
+    measured: Write, values: np.ndarray, silent: dict[str, float], message: str
+) -> None:
+    words = {"targets": {"f": values}, "groups": [""] * COUNT, "channels": {"c0": "V"}}
+    held(list(find(measured(**words))), "clipped-target", message)
+    held(list(find(measured(**words, valid_min={"f": -1.0}))), "clipped-target", message)
+    assert list(find(measured(**words, valid_min=silent))) == []
+
+
+@pytest.mark.parametrize("top", [550.0, 0.0])
+def test_where_it_begins_says_nothing_of_the_other_end(measured: Write, top: float) -> None:
+    values = np.minimum(mixed(), 550.0) - 550.0 + top
+    found = list(
+        find(measured(targets={"f": values}, groups=[""] * COUNT, channels={"c0": "V"}, valid_min={"f": -999}))
+    )
+    held(found, "clipped-target", rf"Got {top:g} mm in 9 of 40\. Leave these samples out, or write NaN\.$")
+
+
 def test_a_target_that_is_the_number_in_the_id(measured: Write, rewrite: Write) -> None:
     order = generator(1, "order").permutation(COUNT)
     data = measured(targets={"f": order.astype(np.float64)})

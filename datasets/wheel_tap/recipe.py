@@ -263,6 +263,7 @@ def specification(recorder: Recorder, *, samples: int, taps: int, size: int, see
         axes=(recorder.axis,),
         channels=dict.fromkeys(recorder.names, "m/s^2"),
         targets=TARGETS,
+        valid_min={"crack_depth": 0.0},
         parameters=recorder.parameters,
         count=samples,
         dtype="int16",

@@ -151,6 +151,11 @@ class Dataset:
         return dict(self._source.head.truth)
 
     @property
+    def valid_min(self) -> dict[str, float]:
+        """Target -> the least value that the quantity can have, of those that declare one."""
+        return dict(self._source.head.valid_min)
+
+    @property
     def axes(self) -> tuple[Axis, ...]:
         """The input's grid in array order, without sample and channel."""
         return self._source.head.axes

@@ -53,6 +53,7 @@ class Head:
     digest: str
     packing: Packing = field(default_factory=Packing)
     block_rows: int = 0
+    valid_min: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def weights(self) -> NDArray[np.float64] | None:
@@ -108,6 +109,7 @@ def read_head(file: h5py.File, path: Path) -> Head:
         digest=_digest_of_file(file, attributes, digests, stored.packing),
         packing=stored.packing,
         block_rows=stored.rows,
+        valid_min=_valid_min(file),
     )
 
 
@@ -218,6 +220,12 @@ def _truth_maps(file: h5py.File) -> list[str]:
 
 def _units_in(file: h5py.File, path: Path, kind: str) -> dict[str, str]:
     return {name: _unit(file, path, f"{kind}/{name}") for name in file.get(kind, ())}
+
+
+def _valid_min(file: h5py.File) -> dict[str, float]:
+    """Return the least value that a target can have, of those that say so; what is no number says nothing."""
+    found = {name: hdf5.fixed_number(target, "valid_min") for name, target in file.get("targets", {}).items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _unit(file: h5py.File, path: Path, name: str) -> str:

@@ -9,6 +9,7 @@
     /regions (sample, *space) uint8                           /truth/reference (channel, *space) float64
     /digests/<path>_xxh3 digest of the array at <path>: one a sample for inputs, truth and regions, else one in all
 
+A target may carry ``valid_min`` (CF), the least value that the quantity can have: no part of the file's digest.
 Inputs are float32, or int16 or uint8 with attributes ``scale_factor`` and ``add_offset`` (CF conventions); they lie in
 one piece, or in chunks of some rows, compressed or not. A digest is that of the stored numbers, whatever the chunks.
 
@@ -207,7 +208,9 @@ class _Writer:
             netcdf.set_flags(netcdf.add_array(self._file, path, values, dims=("sample",)), PARTS)
             return
         unit = (self._spec.targets if kind == "targets" else self._spec.parameters)[name]
-        netcdf.add_array(self._file, path, values, dims=("sample",), unit=unit or "1", missing=np.nan)
+        array = netcdf.add_array(self._file, path, values, dims=("sample",), unit=unit or "1", missing=np.nan)
+        if kind == "targets" and name in self._spec.valid_min:
+            array.attrs["valid_min"] = float(self._spec.valid_min[name])
 
     def _maps_of(self, record: Record) -> dict[str, Array]:
         """Return the truth and regions of a record, those that were not computed left out."""
@@ -249,6 +252,9 @@ class _Writer:
         self._check_id(record.id)
         self._check_shape("x", record.x, spec.input_shape)
         self._check_known("a target", record.targets, spec.targets)
+        for name, least in spec.valid_min.items():
+            if record.targets.get(name, least) < least:
+                self._refuse(f"target {name!r}", f"at least {least:g}, its valid_min", record.targets[name])
         self._check_known("a parameter", record.parameters, spec.parameters)
         self._check_known("a truth", record.truth, spec.truth)
         for name in spec.parameters:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["COMPRESSIONS", "PARTS", "SCHEMA", "DatasetSpec", "Record"]
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -45,6 +46,9 @@ class DatasetSpec:
         The input's grid in array order, without sample and channel.
     channels, targets, parameters
         Name -> unit, in the order of the arrays.
+    valid_min
+        Target -> the least value that the quantity can have, in its unit, such as 0 for the depth of a crack; only of
+        those targets where many samples have it, which is else taken for an instrument that ended there.
     truth
         (target, kind) -> unit, for maps known from physics; kinds are words such as ``"sensitivity"``.
     regions
@@ -85,6 +89,7 @@ class DatasetSpec:
     created_with: str = ""
     notes: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
+    valid_min: Mapping[str, float] = field(default_factory=dict)
     truth: Mapping[tuple[str, str], str] = field(default_factory=dict)
     regions: tuple[str, ...] = ()
     splits: tuple[str, ...] = ("default",)
@@ -215,15 +220,20 @@ def _check_choices(spec: DatasetSpec) -> None:
         allowed="of at least one axis and channel",
         got="none",
     )
-    for target, kind in spec.truth:
+    for what, target in (
+        *((f"truth {target}/{kind}", target) for target, kind in spec.truth),
+        *((f"valid_min {target}", target) for target in spec.valid_min),
+    ):
         _require(
             target in spec.targets,
             spec,
-            what=f"truth {target}/{kind}",
+            what=what,
             allowed=f"of one of the targets {', '.join(spec.targets)}",
             got=repr(target),
             next_step=nearest(target, spec.targets),
         )
+    for name, least in spec.valid_min.items():
+        _require(math.isfinite(least), spec, what=f"valid_min {name}", allowed="a finite number", got=least)
     for word in spec.symmetries:
         _require(
             word in SYMMETRIES,

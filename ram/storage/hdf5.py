@@ -278,6 +278,17 @@ def fixed_text(holder: h5py.Group | h5py.Dataset, name: str) -> str:
     return read_text(holder, name) if fixed and attribute.get_space().get_simple_extent_npoints() == 1 else ""
 
 
+def fixed_number(holder: h5py.Group | h5py.Dataset, name: str) -> float | None:
+    """Return an attribute that is one number; None where there is none or it is of another kind."""
+    raw = name.encode()
+    if not h5py.h5a.exists(holder.id, raw):
+        return None
+    attribute = h5py.h5a.open(holder.id, raw)
+    number = attribute.get_type().get_class() in (h5py.h5t.FLOAT, h5py.h5t.INTEGER)
+    one = attribute.get_space().get_simple_extent_npoints() == 1
+    return float(holder.attrs[name].item()) if number and one else None
+
+
 def _node(group: h5py.h5g.GroupID, path: bytes, name: bytes, seen: set[object]) -> tuple[Node, h5py.h5g.GroupID | None]:
     """Return what stands under `name`, and the group to look into where it is one."""
     link = group.links.get_info(name)

@@ -117,8 +117,8 @@ AT_THE_END = Defect(
     severity="warning",
     what="the target",
     allowed="free to go beyond what was measured",
-    rule="1 in 10 values or more (at least 5) equal the largest or smallest, which is not 0, all others being nearly "
-    "all different",
+    rule="1 in 10 values or more (at least 5) equal the largest or smallest, all others being nearly all different; "
+    "the data set does not declare that the quantity begins there (valid_min)",
     reason="an instrument at the end of its range, or a limit put in by hand: true values lie beyond it",
     remedy="Leave these samples out, or write NaN",
 )
@@ -183,6 +183,10 @@ DEFECTS = (
 )  # fmt: skip
 
 _ENOUGH = 10
+_WHERE_IT_BEGINS = (
+    f"{AT_THE_END.remedy}; where the quantity itself begins there, as with 0 for no crack, the data set can declare it "
+    "(valid_min)"
+)
 _SAME = 0.999999
 
 
@@ -261,13 +265,14 @@ def _at_the_end(
     question: Asked, name: str, values: NDArray[np.float64], *, levels: NDArray[np.float64], times: NDArray[np.integer]
 ) -> Iterator[Finding]:
     for end in (0, -1) if levels.size > 5 else ():
-        if levels[end] == 0:  # no crack, no load: where a quantity begins, not where an instrument ends
+        if end == 0 and levels[end] == question.data.valid_min.get(name):
             continue
         others = int(times.sum() - times[end])
         # "All different" tells a continuous quantity from one that was set in steps, whose ends are steps as well.
         if times[end] >= max(5, times.sum() / 10) and levels.size - 1 >= 0.9 * others:
             got = f"{levels[end]:g} {question.data.targets[name]} in {times[end]} of {times.sum()}"
-            yield AT_THE_END.found(question.data, f"targets/{name}", rows=values == levels[end], got=got)
+            remedy = _WHERE_IT_BEGINS if end == 0 else AT_THE_END.remedy
+            yield AT_THE_END.found(question.data, f"targets/{name}", rows=values == levels[end], got=got, remedy=remedy)
 
 
 def _row_number(question: Asked, name: str, values: NDArray[np.float64]) -> Iterator[Finding]:
