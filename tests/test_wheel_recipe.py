@@ -69,6 +69,11 @@ def test_parts_are_fixed_by_the_index(data):
     assert parts["train"] == list(range(2, 20))
 
 
+def test_truth_goes_to_the_first_samples_of_each_part(recipe):
+    tasks = recipe._tasks(60, {"test": 60, "train": 2, "validation": 1})
+    assert [task.index for task in tasks if task.truth] == [0, 1, 2, 3, 20, 40]
+
+
 def test_inputs_are_the_images_of_the_designs(data):
     for index in (0, 7):
         image = wheel.rasterise(wheel.design(4, index), 24)

@@ -80,6 +80,7 @@ def make(
     jobs: int = 1,
     truth_test: int | None = None,
     truth_train: int = 0,
+    truth_validation: int = 0,
     progress: bool | Callable[[int, int], None] = True,
 ) -> None:
     """Write `samples` wheels of `size` x `size` pixels to `output`.
@@ -92,8 +93,8 @@ def make(
         How many wheels, pixels along one side, and which family of wheels.
     jobs
         Worker processes; the bytes of the file do not depend on it.
-    truth_test, truth_train
-        Number of test (None: all) and of training samples that carry the maps known from physics.
+    truth_test, truth_train, truth_validation
+        Number of test (None: all), training and validation samples that carry the maps known from physics.
     progress
         Whether to show a bar, or who is told (done, in all).
 
@@ -104,14 +105,15 @@ def make(
     """
     _check(samples=samples, size=size)
     reference = mean_design(samples=samples, size=size, seed=seed)
-    tasks = _tasks(samples, truth_test, truth_train)
+    truths = {"test": samples if truth_test is None else truth_test, "train": truth_train}
+    tasks = _tasks(samples, truths | {"validation": truth_validation})
     folder = partial_folder(output)
     results = compute_in_order(
         partial(solved, size=size, seed=seed, reference=reference),
         tasks,
         jobs=jobs,
         folder=folder,
-        fingerprint=f"wheel {VERSION} {samples} {size} {seed} {truth_test} {truth_train}",
+        fingerprint=f"wheel {VERSION} {samples} {size} {seed} {truth_test} {truth_train} {truth_validation}",
         progress=progress,
     )
     failures: list[str] = []
@@ -126,10 +128,9 @@ def _check(*, samples: int, size: int) -> None:
             raise ConfigError(explained(where="datasets/wheel", what=name, allowed=f"at least {least}", got=value))
 
 
-def _tasks(samples: int, truth_test: int | None, truth_train: int) -> list[Task]:
-    """Return the samples in order; the first of each part carry the truth."""
-    left = {"test": samples if truth_test is None else truth_test, "train": truth_train, "validation": 0}
-    tasks = []
+def _tasks(samples: int, truths: Mapping[str, int]) -> list[Task]:
+    """Return the samples in order; the first of each part, as many as `truths` says, carry the truth."""
+    left, tasks = dict(truths), []
     for index in range(samples):
         part = part_of(index)
         tasks.append(Task(index, left[part] > 0))
