@@ -220,6 +220,33 @@ def test_maps_of_a_spectrogram_net(of: str | None) -> None:
     np.testing.assert_allclose(inner.residual, 0, atol=1e-10)
 
 
+def test_a_spectrogram_net_knows_the_seconds_of_padded_signals_by_itself() -> None:
+    net, x = spectrogram_net(), signals().numpy()
+    time = Axis.uniform("time", "s", size=SIZE, step=1e-3)
+    for words in ({}, {"of": "signal", "method": "gradient", "channel": 0}):
+        bare, given = (explain(net, x, lengths=LENGTHS, axes=axes, **words) for axes in (None, [time]))
+        np.testing.assert_allclose(bare.ends, 1e-3 * (np.array(LENGTHS) - 0.5))
+        np.testing.assert_array_equal(bare.contributions, given.contributions)
+        assert all(map(Axis.same_grid, bare.axes, given.axes))
+
+
+def test_the_end_belongs_to_the_axis_that_it_lies_on() -> None:
+    one = explain(spectrogram_net(), signals(), lengths=LENGTHS)
+    np.testing.assert_array_equal(one.along("time").ends, one.ends)
+    assert one.along("frequency").ends.size == 0  # it would be read in hertz
+
+
+@pytest.mark.parametrize("net", [regressor("fcn"), spectrogram_net()], ids=["plain", "spectrogram"])
+def test_a_reference_of_another_shape_is_named(net: Regressor) -> None:
+    x, short = signals().numpy(), signals()[0, :, :17].numpy()
+    with pytest.raises(
+        DataError, match=r"reference must be of shape \(2, 32\), as the (inputs|signals).*Got \(2, 17\)"
+    ):
+        explain(net, x, reference=short)
+    with pytest.raises(DataError, match=r"reference must be of shape \(2, 32\), as the inputs. Got \(2, 17\)"):
+        explain(net, x, reference=short, lengths=LENGTHS)
+
+
 def test_ends_are_kept_in_files_and_of_samples_that_are_chosen(tmp_path) -> None:
     one = maps_of(regressor("fcn"))
     np.testing.assert_allclose(one.ends, TIME.edges[list(LENGTHS)])

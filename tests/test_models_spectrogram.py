@@ -204,6 +204,10 @@ GOOD = {"sample_rate_hz": 1000.0, "length": 64, "hop": 16}
         ({"bands": "mell"}, r"one of linear, mel, log\. Got 'mell'\. Did you mean 'mel'\?"),
         ({"bands": "log", "count": 8}, "the lowest frequency of bands = 'log' must be above 0 Hz. Got 0 Hz"),
         ({"bands": "mel", "count": 9, "divisor": 4}, "a multiple of 4, which the net's strides divide. Got 9. Say 12"),
+        ({"bands": "mel"}, r"the number of bands must be 1 or more, given for mel\. Got 0\. Such as count = 64"),
+        ({"count": -1}, r"the number of bands must be 1 or more, given for linear\. Got -1"),
+        ({"floor_db": -400.0}, r"the floor of levels must be -200 or more and below 0 dB, .* Got -400\. Say -80"),
+        ({"floor_db": math.nan}, r"Got nan"),
         ({"low_hz": 100.0, "high_hz": 120.0, "divisor": 64}, "at least 64, which the net's strides divide. Got 1"),
     ],
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Wish", "answer", "background_of", "place", "require_fitting"]
+__all__ = ["Wish", "answer", "background_of", "designs", "place", "require_fitting"]
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -133,11 +133,22 @@ def background_of(net: Explained, reference: Any, x: Any, *, name: str, method: 
     if isinstance(reference, (RegressionMap, Mapping)):
         step = "Give an input of shape (channel, *space), such as the data's reference_design()"
         _refuse(method, "reference", "an input", "a map", step)
+    return own_copy(designs(reference, x), like=net.like), name or "the given design"
+
+
+def designs(reference: Any, x: Any) -> Any:
+    """Return inputs of reference as a batch.
+
+    Raises
+    ------
+    DataError
+        Where they have another shape than the inputs `x`.
+    """
     whole = reference[None] if reference.ndim == x.ndim - 1 else reference
-    if whole.shape[1:] != x.shape[1:]:
-        allowed = f"of shape {tuple(x.shape[1:])}, as the inputs"
-        raise DataError(explained(where="explain", what="reference", allowed=allowed, got=tuple(reference.shape)))
-    return own_copy(whole, like=net.like), name or "the given design"
+    if tuple(whole.shape[1:]) == tuple(x.shape[1:]):
+        return whole
+    allowed = f"of shape {tuple(x.shape[1:])}, as the inputs"
+    raise DataError(explained(where="explain", what="reference", allowed=allowed, got=tuple(reference.shape)))
 
 
 def answer(net: Explained, x: Inputs, parameters: Tensor | None, wish: Wish, *, rows: slice) -> Answer:
@@ -197,9 +208,11 @@ def _every_value(size: int) -> CellGeometry:
 def _of_input(net: Explained, x: Inputs, parameters: Tensor | None, wish: Wish, *, rows: slice) -> Answer:
     assert wish.background is not None
     assert wish.method.run is not None
-    regions = None if wish.regions is None else torch.from_numpy(np.asarray(wish.regions, dtype=np.int64))
-    if regions is not None:
-        regions = regions[rows] if regions.ndim == x.ndim - 1 else regions[None]
+    regions = None
+    if wish.regions is not None:
+        codes = np.asarray(wish.regions)
+        own = codes[rows] if codes.ndim == x.ndim - 1 else codes[None]
+        regions = torch.from_numpy(np.array(own, dtype=np.int64))  # a copy: torch warns of arrays that are read-only
     layer, maps = None if isinstance(wish.layer, tuple) else wish.layer, []
     for number in range(len(net.targets)):
         asked = Asked(

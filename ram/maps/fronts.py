@@ -6,7 +6,7 @@ about the spectrograms of the signals; methods of the input may ask the whole ne
 
 from __future__ import annotations
 
-__all__ = ["SIDES", "Side", "Spectrograms", "levels_axes", "over_input", "side_of"]
+__all__ = ["SIDES", "Side", "Spectrograms", "levels_axes", "over_input", "side_of", "signal_axes"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -86,11 +86,20 @@ class Side:
     samples: int = 0
 
     def reference(self, reference: Any) -> Any:
-        """Return a reference as this side has it: that of signals as their spectrogram, another one as it is."""
+        """Return a reference as this side has it: that of signals as their spectrogram, another one as it is.
+
+        Raises
+        ------
+        DataError
+            Where an input is neither of the shape of the signals nor of that of their spectrograms.
+        """
         if self.whole is None or not hasattr(reference, "ndim"):
             return reference
         if reference.ndim not in {2, 3} or reference.shape[-2:] != (self.shape[1], self.samples):
-            return reference
+            if tuple(reference.shape[-3:]) == self.shape[1:]:
+                return reference
+            allowed = f"of shape {(self.shape[1], self.samples)}, as the signals, or {self.shape[1:]}, as their levels"
+            raise DataError(explained(where="explain", what="reference", allowed=allowed, got=tuple(reference.shape)))
         whole = reference[None] if reference.ndim == 2 else reference
         levels = Spectrograms(self.whole, whole)[:]
         return levels[0] if reference.ndim == 2 else levels
@@ -138,22 +147,40 @@ def side_of(net: nn.Module, x: Any, axes: Sequence[Axis] | None, *, of: str | No
         return Side(net, x, axes)
     if of == "signal":
         _require_input_method(method)
-        return Side(net, x, axes)
     require_inputs(x)
     if x.ndim != 3 or not isinstance(plain, Regressor):
         return Side(net, x, axes)  # the net itself says what is wrong
+    time = signal_axes(front, axes, samples=x.shape[-1])
+    if of == "signal":
+        return Side(net, x, time)
     front.check_size(x.shape[-1])
-    own = front.axes(x.shape[-1]) if axes is None else levels_axes(front, axes, samples=x.shape[-1])
-    return Side(plain.behind, Spectrograms(plain, x), own, plain, int(x.shape[-1]))
+    return Side(plain.behind, Spectrograms(plain, x), levels_axes(front, time), plain, int(x.shape[-1]))
 
 
-def levels_axes(front: Spectrogram, axes: Sequence[Axis], *, samples: int | None = None) -> tuple[Axis, Axis]:
-    """Return frequency (Hz) and time (s) of the spectrograms of signals on `axes`.
+def signal_axes(front: Spectrogram, axes: Sequence[Axis] | None, *, samples: int) -> Sequence[Axis]:
+    """Return the axis of signals of so many samples: the given one, or seconds from zero at the rate of `front`.
 
     Raises
     ------
     DataError
         Where `axes` are no time, not evenly sampled, of another sample rate than `front`, or of another size.
+    """
+    if axes is None:
+        return (Axis.uniform("time", "s", size=samples, step=1.0 / front.sample_rate_hz),)
+    if len(axes) == 1 and axes[0].size != samples:
+        allowed = f"of size {samples}, as x"
+        raise DataError(explained(where="explain", what="the input's axis", allowed=allowed, got=axes[0].size))
+    levels_axes(front, axes)
+    return axes
+
+
+def levels_axes(front: Spectrogram, axes: Sequence[Axis]) -> tuple[Axis, Axis]:
+    """Return frequency (Hz) and time (s) of the spectrograms of signals on `axes`.
+
+    Raises
+    ------
+    DataError
+        Where `axes` are no time, not evenly sampled, or of another sample rate than `front`.
     """
     when = sampling(axes, where="explain")
     if abs(when.rate_hz - front.sample_rate_hz) > 1e-6 * front.sample_rate_hz:
@@ -162,11 +189,7 @@ def levels_axes(front: Spectrogram, axes: Sequence[Axis], *, samples: int | None
             explained(where="explain", what="the sample rate", allowed=f"{front.sample_rate_hz:g} Hz, the net's",
                       got=f"{when.rate_hz:g} Hz", next_step=step)
         )  # fmt: skip
-    size = axes[0].size
-    if samples is not None and size != samples:
-        allowed = f"of size {samples}, as x"
-        raise DataError(explained(where="explain", what="the input's axis", allowed=allowed, got=size))
-    return front.axes(size, start_s=when.start_s)
+    return front.axes(axes[0].size, start_s=when.start_s)
 
 
 def over_input(maps: RegressionMap, axes: Sequence[Axis]) -> RegressionMap:

@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ram.axes import Axis
+from ram.data.rates import sampling
 from ram.errors import DataError, explained
-from ram.maps.fronts import levels_axes
+from ram.maps.asking import designs
+from ram.maps.fronts import levels_axes, signal_axes
 from ram.maps.inputs import axes_of, require_inputs
 from ram.maps.methods import Method
 from ram.maps.regression_map import RegressionMap
@@ -81,6 +83,8 @@ def explain_padded(
     """
     require_inputs(samples.x)
     known = require_lengths(lengths, samples.x)
+    if net.front is not None:
+        samples = replace(samples, axes=signal_axes(net.front, samples.axes, samples=samples.x.shape[-1]))
     samples = replace(samples, axes=axes_of(samples.x, samples.axes))
     question = _Padded(ask, net, samples, known, method, reference_name)
     asks_inputs = method.kind == "input" or method.name == "score-cam"
@@ -103,6 +107,7 @@ def _side_of(net: Regressor, samples: Samples, reference: Any) -> tuple[Regresso
     """Return the net that a reference is an input of, and its axes: a spectrogram is one of what lies behind."""
     axes = samples.axes or ()
     if net.front is None or tuple(reference.shape[-2:]) != net.front.grid(int(samples.x.shape[-1])):
+        designs(reference, samples.x)
         return net, axes
     return net.behind, levels_axes(net.front, axes)
 
@@ -256,8 +261,6 @@ class _Padded:
         axis = (self.samples.axes or ())[-1]
         if self._over_inputs(one):
             return np.asarray(axis.edges[self.lengths])
-        from ram.data.rates import sampling
-
         when = sampling([axis], where="explain")  # maps of spectrograms count in seconds
         return when.start_s + (self.lengths - 0.5) / when.rate_hz
 

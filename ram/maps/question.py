@@ -17,7 +17,7 @@ from torch import Tensor
 from ram.axes import Axis
 from ram.errors import ConfigError, explained, nearest
 from ram.maps.activation import evaluating, uncompiled
-from ram.maps.asking import Wish, answer, background_of, place, require_fitting
+from ram.maps.asking import Wish, answer, background_of, designs, place, require_fitting
 from ram.maps.gathering import Gathered, gathered
 from ram.maps.inputs import axes_of, own_copy, require_finite, require_inputs
 from ram.maps.methods import Method
@@ -71,7 +71,7 @@ class Question:
                 )
             )  # fmt: skip
         maps = self.maps(x, parameters=parameters, ids=ids)
-        references = self._references(reference, ndim=x.ndim, parameters=own)
+        references = self._references(reference, x, parameters=own)
         return {name: one.difference(references[name], reference=reference_name) for name, one in maps.items()}
 
     def _require_channel_units(self, x: Inputs) -> None:
@@ -169,7 +169,7 @@ class Question:
         return _map_unit(self.wish.method, "1" if target.log else target.unit, channel_unit)
 
     def _references(
-        self, reference: Reference, *, ndim: int, parameters: Parameters | None
+        self, reference: Reference, x: Inputs, *, parameters: Parameters | None
     ) -> Mapping[str, RegressionMap]:
         """Return the reference's map for each target: given, or made of the reference design."""
         if isinstance(reference, RegressionMap):
@@ -179,11 +179,11 @@ class Question:
                 if target.name not in reference:
                     raise ConfigError(no_choice("the maps of the reference", target.name, list(reference)))
             return reference
-        x = reference[None] if reference.ndim == ndim - 1 else reference
+        given = designs(reference, x)
         if parameters is None and self.net.parameter_names:
             parameters = self.net.mean_parameters()
         one = replace(self, wish=replace(self.wish, batch_size=1))
-        return one.maps(x, parameters=parameters, ids=("the given design",))
+        return one.maps(given, parameters=parameters, ids=("the given design",))
 
 
 def _map_unit(method: Method, unit: str, channel_unit: str) -> str:

@@ -328,6 +328,7 @@ class RegressionMap:
             axes=(self.axes[kept],),
             input_axes=(self.input_axes[kept],),
             receptive_field=self.receptive_field[kept : kept + 1],
+            ends=self.ends if kept == len(names) - 1 else np.empty(0),
         )
 
     def difference(self, other: RegressionMap, *, reference: str = "") -> RegressionMap:

@@ -101,12 +101,19 @@ def bands_between(bins: Axis, *, spacing: str, count: int, low_hz: float, high_h
     Raises
     ------
     ConfigError
-        Where `count` is no multiple of `divisor`, or bands of one ratio begin at zero.
+        Where `count` is below 1 or no multiple of `divisor`, or bands of one ratio begin at zero.
 
     >>> bands_between(bin_axis(64, sample_rate_hz=64.0), spacing="log", count=3, low_hz=2.0, high_hz=16.0,
     ...               divisor=1).axis.edges
     array([ 2.,  4.,  8., 16.])
     """
+    if count < 1:
+        raise ConfigError(
+            explained(
+                where="model.spectrogram.count", what="the number of bands", allowed=f"1 or more, given for {spacing}",
+                got=count, next_step="Such as count = 64",
+            )
+        )  # fmt: skip
     if count % divisor:
         near = math.ceil(count / divisor) * divisor
         allowed = f"a multiple of {divisor}, which the net's strides divide"

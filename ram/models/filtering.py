@@ -44,9 +44,8 @@ def masked_signal(
     samples = signal.shape[-1]
     count, hop, length = front.frames(samples), front.hop, front.length
     window = front.window.double().cpu().numpy()
-    before = (length - hop) // 2  # a window lies in the middle over its hop
-    padded = np.zeros((len(signal), (count - 1) * hop + length))
-    padded[:, before : before + samples] = signal
+    before, behind = front.padding(samples, width=length)
+    padded = np.pad(signal, ((0, 0), (before, behind)))
     pieces = np.lib.stride_tricks.sliding_window_view(padded, length, axis=-1)[:, ::hop]  # (channel, frame, length)
     spectra = np.fft.rfft(pieces * window, front.nfft) * np.swapaxes(mask, 1, 2)
     masked = np.fft.irfft(spectra, front.nfft)[..., :length] * window

@@ -45,6 +45,8 @@ WINDOWS = (
 SCALES = ("dB", "amplitude", "power")
 """What a level is: see the module."""
 
+_LOWEST_DB = -200.0
+
 
 class Spectrogram(nn.Module):
     """Short-time spectra of each channel, on frequencies and frames that know their hertz and seconds.
@@ -115,7 +117,7 @@ class Spectrogram(nn.Module):
         self._require_sizes()
         low_hz, high_hz = self._require_range(low_hz, high_hz)
         bins = bin_axis(self.nfft, sample_rate_hz=sample_rate_hz)
-        if bands == "linear" and not count:
+        if not count and bands == "linear":
             chosen = chosen_bins(bins, low_hz=low_hz, high_hz=high_hz, divisor=divisor)
         else:
             chosen = bands_between(bins, spacing=bands, count=count, low_hz=low_hz, high_hz=high_hz, divisor=divisor)
@@ -169,10 +171,10 @@ class Spectrogram(nn.Module):
 
     def _transformed(self, x: Float[Tensor, "row time"]) -> tuple[Bins, Bins]:
         """Return real and imaginary part of the windows' FFT."""
-        before, behind = self._padding(x.shape[-1], self.nfft)
+        padded = nn.functional.pad(x, self.padding(x.shape[-1], width=self.nfft))
         frames = torch.stft(
-            nn.functional.pad(x, (before, behind)), self.nfft, hop_length=self.hop, win_length=self.length,
-            window=self.window.to(x.dtype), center=False, return_complex=True,
+            padded, self.nfft, hop_length=self.hop, win_length=self.length, window=self.window.to(x.dtype),
+            center=False, return_complex=True,
         )  # fmt: skip
         used = frames[:, self._bins]
         return used.real, used.imag
@@ -180,7 +182,7 @@ class Spectrogram(nn.Module):
     def _convolved(self, x: Float[Tensor, "row time"]) -> tuple[Bins, Bins]:
         """Return the same by a convolution with windowed cosines and sines."""
         assert self._kernels is not None, "the caller has looked"
-        padded = nn.functional.pad(x, self._padding(x.shape[-1], self.length))
+        padded = nn.functional.pad(x, self.padding(x.shape[-1], width=self.length))
         both = nn.functional.conv1d(padded[:, None], self._kernels.to(x), stride=self.hop)
         cosines, sines = both.chunk(2, dim=1)
         return cosines, sines
@@ -208,7 +210,7 @@ class Spectrogram(nn.Module):
         amplitude: Levels = torch.where(silent, power, torch.where(silent, 1.0, power).sqrt())
         return amplitude * reference
 
-    def _padding(self, samples: int, width: int) -> tuple[int, int]:
+    def padding(self, samples: int, *, width: int) -> tuple[int, int]:
         """Return how many zeros stand before and behind the signal for windows that lie in the middle of `width`."""
         before = self._ahead + (width - self.length) // 2
         return before, (self.frames(samples) - 1) * self.hop + width - before - samples
@@ -279,6 +281,11 @@ class Spectrogram(nn.Module):
         if self.nfft < self.length:
             allowed = f"{self.length} or more, the window's samples {rate}"
             _refuse("nfft", "the number of points of the FFT", allowed, f"{self.nfft}", "Leave it out, or give more")
+        if not _LOWEST_DB <= self.floor_db < 0:
+            allowed = f"{_LOWEST_DB:g} or more and below 0 dB, so that single precision can hold it"
+            _refuse(
+                "floor_db", "the floor of levels", allowed, f"{self.floor_db:g}", "Say -80, which most signals need"
+            )
 
     def _require_range(self, low_hz: float, high_hz: float) -> tuple[float, float]:
         nyquist = self.sample_rate_hz / 2

@@ -14,7 +14,6 @@ from pydantic_core import PydanticCustomError
 from ram.axes import Axis
 from ram.data.quantities import quantity_in
 from ram.data.rates import sampling
-from ram.errors import ConfigError, explained
 from ram.models.spectrogram import Spectrogram
 from ram.storage.sections import Section
 
@@ -84,13 +83,6 @@ def spectrogram_of(
         Where the section does not fit their sample rate.
     """
     rate = sampling(axes, where="model.spectrogram").rate_hz
-    if section.bands != "linear" and not section.count:
-        raise ConfigError(
-            explained(
-                where="model.spectrogram.count", what="the number of bands", allowed="given where bands are mel or log",
-                got="none", next_step="Say count = 64, say",
-            )
-        )  # fmt: skip
     return Spectrogram(
         channels, sample_rate_hz=rate, divisor=divisor, window=section.window, nfft=section.nfft,
         length=_samples(section.length, rate), hop=_samples(section.hop, rate), scale=section.scale,
