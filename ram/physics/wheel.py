@@ -16,6 +16,7 @@ __all__ = [
     "WheelImage",
     "contributions",
     "design",
+    "frequencies",
     "rasterise",
     "solve",
 ]
@@ -217,6 +218,39 @@ def contributions(
         return found.d_fill, found.d_thickness
 
     return integrated(slopes, (reference_fill, reference_thickness), (fill, thickness), changes, points=points)
+
+
+def frequencies(x: Float[np.ndarray, "channel y x"], coordinates: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Return the targets of a wheel's image: the simulator of the wheel data set.
+
+    The same solver and the same modes as the data set's recipe: material that hangs on nothing is left out.
+
+    Parameters
+    ----------
+    x
+        Channels fill (0..1) and thickness (mm).
+    coordinates
+        Centres of the pixels along y and x in mm, the wheel's centre at 0.
+
+    Raises
+    ------
+    SolverError
+        Where the image is no wheel, or its pixels are not square and centred on 0.
+    """
+    if len(x) != 2:
+        raise refusal("the input", "of two channels, fill and thickness", len(x))
+    down, along = (_pitch(name, coordinates[name]) for name in ("y", "x"))
+    if not np.isclose(down, along):
+        raise refusal("the pixels", "square", f"{down:g} by {along:g} mm")
+    return solve(x[0], x[1], pitch_mm=down, sensitivities=False, modes=PATH_MODES).targets
+
+
+def _pitch(name: str, centres: Float[np.ndarray, " cell"]) -> float:
+    """Return the width of a pixel (mm)."""
+    pitch = float(np.ptp(centres)) / max(len(centres) - 1, 1)
+    if not pitch > 0 or abs(centres[0] + centres[-1]) > pitch / 2:
+        raise refusal(f"the pixels along {name}", "centred on 0 mm", f"{centres[0]:g} to {centres[-1]:g} mm")
+    return pitch
 
 
 @lru_cache(maxsize=4)
