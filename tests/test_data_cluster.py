@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cloudpickle  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 import threadpoolctl  # type: ignore[import-untyped]
@@ -25,7 +26,7 @@ from ram.errors import ConfigError, SolverError
 from ram.runs.config import load_experiment
 from ram.training.sweep import sweep
 
-__recipe__ = True  # what a worker cannot import by name, as a test module, is sent to it by value
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import a test module by its name
 
 RECIPE = '''
 from __future__ import annotations
@@ -36,6 +37,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import cloudpickle  # type: ignore[import-untyped]
 import numpy as np
 
 from ram.axes import Axis

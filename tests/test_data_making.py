@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cloudpickle  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 import threadpoolctl  # type: ignore[import-untyped]
@@ -20,7 +21,7 @@ from ram.data.computing import compute_in_order
 from ram.data.making import load_recipe, make, options_of, partial_folder
 from ram.errors import ConfigError, SolverError
 
-__recipe__ = True  # what a worker cannot import by name, as a test module, is sent to it by value
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import a test module by its name
 
 RECIPE = '''
 from __future__ import annotations
@@ -30,6 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import cloudpickle  # type: ignore[import-untyped]
 import numpy as np
 
 from ram.axes import Axis
@@ -247,7 +249,7 @@ def test_a_killed_run_continues_where_it_was(tmp_path: Path) -> None:
     folder = tmp_path / "p"
     code = f"""
         import importlib.util as u, sys, time
-        s = u.spec_from_file_location("t", {__file__!r}); t = u.module_from_spec(s); s.loader.exec_module(t)
+        s = u.spec_from_file_location("t", {__file__!r}); t = sys.modules["t"] = u.module_from_spec(s); s.loader.exec_module(t)
         def slow(item):
             time.sleep(0.02)
             return t.square(item)

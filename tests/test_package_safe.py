@@ -21,12 +21,12 @@ RUNNERS = {"eval", "exec", "compile", "__import__"}
 UNSAFE = {"pickle", "cPickle", "_pickle", "dill", "shelve", "marshal", "yaml", "runpy", "code", "codeop"}
 # Where code of others does run, and why: the user has named a recipe's folder, or cluster, on the command line.
 JUSTIFIED = {
-    ("data/computing.py", "import cloudpickle"): "work of a recipe that the user named goes to processes of this user",
-    ("data/computing.py", "import joblib"): "the same",
+    ("data/computing.py", "import joblib"): "work of a recipe that the user named goes to processes of this user",
+    ("data/modules.py", "import cloudpickle"): "code of a recipe or simulator that the user named is sent to them",
     ("data/cluster.py", "import cloudpickle"): "work and its result go to and from the cluster that the user named",
     ("data/cluster.py", "import joblib"): "the same",
     ("data/dask_backend.py", "import joblib._dask"): "the same",
-    ("data/making.py", "exec_module"): "the recipe itself, in a folder that the user named",
+    ("data/modules.py", "exec_module"): "the recipe or simulator itself, in a folder or file that the user named",
 }
 
 

@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import cloudpickle  # type: ignore[import-untyped]
 import joblib
 import numpy as np
 import threadpoolctl  # type: ignore[import-untyped]
@@ -103,7 +102,6 @@ def _finished(
     """Yield the chunks' files in order, each when it is there."""
     ready = [_is_final(path, len(piece)) for path, piece in zip(paths, pieces, strict=True)]
     missing = [number for number, there in enumerate(ready) if not there]
-    _send_by_value(function)
     if cluster_in_use() is not None:
         yield from _by_cluster(function, pieces, paths, missing)
         return
@@ -213,16 +211,6 @@ def _discard_others(folder: Path, stem: str) -> None:
     for path in folder.glob("*.npz"):
         if not path.name.startswith(f"{stem}-"):
             path.unlink()
-
-
-def _send_by_value(function: Callable[..., object]) -> None:
-    """Have the code of a recipe sent to the workers, who cannot import it by its name."""
-    inner = function
-    while hasattr(inner, "func"):  # functools.partial
-        inner = inner.func
-    module = sys.modules.get(getattr(inner, "__module__", None) or "")
-    if module is not None and getattr(module, "__recipe__", False):
-        cloudpickle.register_pickle_by_value(module)
 
 
 @contextlib.contextmanager

@@ -5,11 +5,9 @@ from __future__ import annotations
 __all__ = ["Option", "check_output", "compute_in_order", "load_recipe", "make", "options_of", "partial_folder"]
 
 import hashlib
-import importlib.util
 import inspect
 import os
 import shutil
-import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -19,6 +17,7 @@ from types import ModuleType
 
 from ram.data.cluster import on_cluster
 from ram.data.computing import compute_in_order
+from ram.data.modules import module_at
 from ram.data.origin import Origin, made_by
 from ram.errors import ConfigError, explained, nearest
 
@@ -119,14 +118,7 @@ def load_recipe(folder: str | os.PathLike[str]) -> ModuleType:
     path = Path(folder).resolve() / "recipe.py"
     if not path.is_file():
         raise ConfigError(_no_recipe(Path(folder)))
-    name = f"ram_recipe_{path.parent.name}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    specification = importlib.util.spec_from_file_location(name, path)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    module.__dict__["__recipe__"] = True  # workers cannot import it by name
-    sys.modules[name] = module  # dataclasses look their module up
-    specification.loader.exec_module(module)
+    module = module_at(path, kind="recipe")
     if not callable(getattr(module, "make", None)):
         raise ConfigError(
             explained(where=str(path), what="a recipe", allowed="a module with make(output, *, ...)", got="none")

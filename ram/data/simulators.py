@@ -15,19 +15,17 @@ __all__ = ["Simulator", "load_simulator"]
 
 import hashlib
 import importlib
-import importlib.util
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import cloudpickle  # type: ignore[import-untyped]
 import numpy as np
 from jaxtyping import Float, Shaped
 
 from ram.axes import Axis
+from ram.data.modules import module_at
 from ram.errors import ConfigError, SolverError, explained, nearest
 
 Simulate = Callable[[Float[np.ndarray, "channel *space"], Mapping[str, Shaped[np.ndarray, " cell"]]], Mapping[str, Any]]
@@ -140,18 +138,10 @@ def _imported(name: str, entry: str) -> ModuleType:
 def _from_file(path: Path, entry: str) -> ModuleType:
     if not path.is_file():
         raise ConfigError(explained(where=entry, what=str(path), allowed="a file with Python code", got="no such file"))
-    name = f"ram_simulator_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-    specification = importlib.util.spec_from_file_location(name, path)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module  # dataclasses look their module up
-    cloudpickle.register_pickle_by_value(module)  # workers cannot import it by name: they are sent its code
     try:
-        specification.loader.exec_module(module)
+        return module_at(path, kind="simulator")
     except Exception as error:
         raise _broken(entry, str(path), error) from error
-    return module
 
 
 def _broken(entry: str, what: str, error: Exception) -> ConfigError:
