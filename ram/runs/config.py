@@ -112,12 +112,6 @@ class DataConfig(Section):
         targets = mapping.get("targets") if isinstance(mapping, dict) else None
         return {**content, "targets": list(targets)} if targets and "targets" not in content else content
 
-    @model_serializer(mode="wrap")
-    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what TOML has no word for."""
-        content: dict[str, Any] = handler(self)
-        return {key: value for key, value in content.items() if value is not None}
-
 
 class ModelConfig(Section):
     """The net: backbone, global average pooling (or flatten and dense layers), linear unit."""
@@ -160,12 +154,6 @@ class ModelConfig(Section):
         if self.head == "dense" and self.symmetry_average:
             raise PydanticCustomError("averaged", "Input should be head = 'gap' where symmetry_average is true")
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what TOML has no word for."""
-        content: dict[str, Any] = handler(self)
-        return {key: value for key, value in content.items() if value is not None}
 
 
 class VariationConfig(Section):
@@ -278,12 +266,6 @@ class Experiment(Section):
     explain: ExplainConfig = Field(default_factory=ExplainConfig, description="Which maps a run stores")
     trust: TrustConfig = Field(default_factory=TrustConfig, description="How far its numbers may be trusted")
     sweep: SweepConfig | None = Field(default=None, description="What 'ram sweep' searches; others leave it alone")
-
-    @model_serializer(mode="wrap")
-    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what TOML has no word for."""
-        content: dict[str, Any] = handler(self)
-        return {key: value for key, value in content.items() if value is not None}
 
     def decisive(self) -> dict[str, Any]:
         """Return what results depend on: all but where the data lie, how they are read, and when the state is kept.

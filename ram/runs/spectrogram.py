@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from ram.axes import Axis
@@ -55,12 +55,6 @@ class SpectrogramConfig(Section):
     count: int = Field(default=0, ge=0, description="Number of bands; 0: the bins of the FFT, for linear alone")
     low: Frequency | None = Field(default=None, description="Lowest frequency, such as '500 Hz'; 0 Hz if not said")
     high: Frequency | None = Field(default=None, description="Highest frequency; half the sample rate if not said")
-
-    @model_serializer(mode="wrap")
-    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what TOML has no word for."""
-        content: dict[str, Any] = handler(self)
-        return {key: value for key, value in content.items() if value is not None}
 
 
 def spectrogram_of(

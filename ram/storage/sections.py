@@ -11,7 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 from pydantic_core import ErrorDetails
 
 from ram.errors import ConfigError, explained, nearest
@@ -30,6 +37,12 @@ class Section(BaseModel):
     """A table of a TOML file; it cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what TOML has no word for."""
+        content: dict[str, Any] = handler(self)
+        return {key: value for key, value in content.items() if value is not None}
 
 
 Kind = TypeVar("Kind", bound=Section)
