@@ -134,6 +134,8 @@ def test_a_complete_config_reads_the_same(name: str, *, marked: bool) -> None:
     assert experiment(text) == first
     assert ("#" in text) == marked
     for key in Experiment.model_fields["training"].annotation.model_fields:  # type: ignore[union-attr]
+        if getattr(first.training, key) is None:  # TOML has no word for it
+            continue
         assert f"\n{key} = " in text or f"\n[training.{key}]" in text
 
 

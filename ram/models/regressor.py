@@ -314,6 +314,22 @@ class Regressor(nn.Module):
         """Return what training compares with `standardised_targets`, shape (batch, output)."""
         return self.standardised(self.feature_maps(x, lengths=lengths), parameters)
 
+    def prediction_and_contributions(
+        self, x: Inputs, parameters: Parameters | None = None
+    ) -> tuple[Float[Tensor, "batch output"], Float[Tensor, "batch output *cells"]]:
+        """Return the standardised prediction, and what each cell adds to it: the exact RAM that gradients pass.
+
+        ``contribution_i = (1 / Z) sum_k W_k A_ki``, in standard deviations of the target; they sum to the prediction
+        but for the bias and what design parameters add.
+
+        Source: Wang & Yang 2017, arXiv:1703.10757, section 3.
+        """
+        features = self.features(x)
+        weight = self.head.weight[:, : features.shape[1]]
+        flat = features.flatten(2)  # (batch, feature, Z)
+        maps = (weight @ flat / flat.shape[2]).reshape(len(features), len(weight), *features.shape[2:])
+        return self.standardised(features, parameters), maps
+
     @contextmanager
     def single_view(self) -> Iterator[None]:
         """Leave the averaging over symmetries out, for a quick look during training."""

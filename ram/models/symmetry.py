@@ -6,7 +6,7 @@ Together they generate a group; ``rotate90`` and ``mirror`` give the eight symme
 
 from __future__ import annotations
 
-__all__ = ["Symmetry", "augment", "symmetry_group"]
+__all__ = ["Symmetry", "augment", "symmetry_group", "undone"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -89,4 +89,18 @@ def augment(
         rows = torch.from_numpy(np.flatnonzero(choice == number)).to(x.device)
         if rows.numel():
             out[rows] = element.apply(x[rows], None if padding is None else padding[rows])
+    return out
+
+
+def undone(
+    maps: Float[Tensor, "batch output *cells"], group: Sequence[Symmetry], choice: Int[np.ndarray, " batch"]
+) -> Float[Tensor, "batch output *cells"]:
+    """Return maps of augmented samples as they lie over the samples themselves; gradients pass."""
+    if len(group) < 2:
+        return maps
+    views = [element.undo(maps) for element in group]
+    chosen = torch.from_numpy(np.asarray(choice)).to(maps.device).view(-1, *(1,) * (maps.ndim - 1))
+    out = views[0]
+    for number, view in enumerate(views[1:], start=1):
+        out = torch.where(chosen == number, view, out)
     return out

@@ -34,6 +34,7 @@ from ram.data.sizes import byte_size
 from ram.errors import ConfigError, explained
 from ram.runs.search import SweepConfig, check_space
 from ram.runs.spectrogram import SpectrogramConfig
+from ram.runs.supervision import MapSupervisionConfig
 from ram.storage.sections import AsTuple, Names, Section, checked, read_toml
 
 GIVEN = "given"
@@ -195,6 +196,9 @@ class TrainingConfig(Section):
     augment: bool = Field(default=True, description="Apply the symmetries that the data set declares")
     variation: VariationConfig = Field(
         default_factory=VariationConfig, description="Gain, noise and shift that training inputs are varied with"
+    )
+    map_supervision: MapSupervisionConfig | None = Field(
+        default=None, description="What the maps of training samples are fitted to; nothing if not said"
     )
     threads: Positive = Field(default=2, description="Threads of torch; results repeat to the bit for the same number")
     device: Literal["cpu", "cuda", "mps", "auto"] = Field(

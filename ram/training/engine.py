@@ -81,7 +81,8 @@ class Engine:
         factor = _warmup_cosine(config, steps_per_epoch)
         schedules = tuple(Schedule(mover, factor) for mover in movers)
         net, *prepared = fabric.setup(regressor, *movers)
-        net.mark_forward_method("standardised_prediction")
+        for method in ("standardised_prediction", "prediction_and_contributions"):
+            net.mark_forward_method(method)
         weights, finite = tuple(net.parameters()), FiniteCheck(speaks=team.first)
         return cls(fabric, regressor, net, tuple(prepared), movers, weights, schedules, finite, team)
 

@@ -26,6 +26,7 @@ from ram.runs.config import TrainingConfig
 from ram.training.checkpoints import Checkpoints
 from ram.training.course import Course, Epoch
 from ram.training.engine import Engine, State
+from ram.training.supervision import Supervision
 from ram.training.team import Team, shares
 from ram.training.variation import Variation
 
@@ -54,6 +55,8 @@ class Fit:
         Where the state is read from at the beginning and kept on the way; None: nowhere.
     team
         The processes that train together; None: this one by itself.
+    supervision
+        What is known of the maps of the training samples; None: nothing is asked of them.
     """
 
     config: TrainingConfig
@@ -64,6 +67,7 @@ class Fit:
     on_step: Callable[[int], None]
     checkpoints: Checkpoints | None = None
     team: Team | None = None
+    supervision: Supervision | None = None
 
 
 def fit(regressor: Regressor, train: Batches, validation: Batches, *, fit: Fit) -> None:
@@ -130,6 +134,8 @@ def _train_epoch(engine: Engine, train: Batches, fit: Fit, course: Course) -> No
     variation = Variation.of(config.variation, seed=fit.seed, input_scale=engine.regressor.input_scale)
     measured, complete = _measured(engine, train)
     predict, standardise = net.standardised_prediction, net.standardised_targets
+    weight = engine.regressor.head.weight
+    supervision = fit.supervision and fit.supervision.to(weight.device, weight.dtype)
     share = len(engine.team.share(order[: config.batch_size]))
     for whole, batch in zip(batches, train.iterate(mine, batch_size=max(1, share)), strict=True):
         lengths = batch.lengths
@@ -138,9 +144,15 @@ def _train_epoch(engine: Engine, train: Batches, fit: Fit, course: Course) -> No
             x = variation.apply(x, rows=fit.rows[batch.positions], epoch=course.epoch, lengths=lengths)
         x, targets, parameters = engine.fabric.to_device((x, batch.targets, batch.parameters))
         weights, lengths = (None if one is None else engine.fabric.to_device(one) for one in (batch.weights, lengths))
-        predicted, wanted = predict(x, parameters, lengths), standardise(targets)
+        if supervision:
+            own = {"positions": batch.positions, "choice": choice[batch.positions]}
+            predicted, beside = supervision.answer(net, x, parameters, **own, whole=whole, epoch=course.epoch)
+        else:
+            predicted, beside = predict(x, parameters, lengths), None
+        wanted = standardise(targets)
         known = None if measured is None else int(measured[whole].sum())
         loss = _loss(predicted, wanted, kind=config.loss, weights=weights, known=known, complete=complete)
+        loss = loss if beside is None else loss + beside
         if not engine.team.share(whole).size:
             loss = 0.0 * loss
         where = partial(_where, whole, train, course.epoch, course.step + 1)

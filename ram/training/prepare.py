@@ -28,6 +28,7 @@ from ram.runs.net import NetSpec, leaves_padding_out
 from ram.runs.opening import open_data, parted
 from ram.runs.parts import CHOOSING, part_of
 from ram.training.starting import describing, recipe_of, take_over
+from ram.training.supervision import Supervision
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Prepared:
         epoch, without the samples that calibrate.
     group
         Symmetries to augment with; empty for none.
+    supervision
+        What is known of the maps of the training samples; None where nothing is asked of them.
     findings
         What a person should look at in the data; no errors, these have been refused.
     """
@@ -52,6 +55,7 @@ class Prepared:
     regressor: Regressor
     spec: NetSpec
     group: tuple[Symmetry, ...]
+    supervision: Supervision | None
     findings: tuple[Finding, ...]
 
 
@@ -100,7 +104,10 @@ def prepare(
     group = symmetry_group(whole.symmetries, space=space) if experiment.training.augment else ()
     group = group if len(group) > 1 else ()
     _require_upright(group, spec, whole)
-    return Prepared(experiment, whole, train, batches[CHOOSING], regressor, spec, group, findings)
+    supervision = Supervision.of(
+        experiment.training.map_supervision, regressor=regressor, train=train.data, group=group, seed=experiment.seed
+    )
+    return Prepared(experiment, whole, train, batches[CHOOSING], regressor, spec, group, supervision, findings)
 
 
 def _require_upright(group: Sequence[Symmetry], spec: NetSpec, whole: Dataset) -> None:

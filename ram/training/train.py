@@ -299,7 +299,15 @@ def _fit(
             prepared.train,
             prepared.validation,
             fit=Fit(
-                experiment.training, experiment.seed, prepared.group, rows, on_epoch, shown.on_step, checkpoints, team
+                experiment.training,
+                experiment.seed,
+                prepared.group,
+                rows,
+                on_epoch,
+                shown.on_step,
+                checkpoints,
+                team,
+                prepared.supervision,
             ),
         )
 
