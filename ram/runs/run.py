@@ -371,7 +371,7 @@ class Run:
             for rows in _batches(len(train)):
                 part = train[rows]
                 given = part.parameter_array(self._parameter_names)
-                yield self.explained_inputs(part), given, self._explained_lengths(part)
+                yield self.explained_inputs(part), given, self.explained_lengths(part)
                 if progress:
                     progress(len(rows))
 
@@ -398,7 +398,7 @@ class Run:
         parts = (train[rows] for rows in _batches(len(train)))
         if self.spec.padded:
             mean, length = mean_of_padded(
-                (self.explained_inputs(part, of), self._explained_lengths(part, of)) for part in parts
+                (self.explained_inputs(part, of), self.explained_lengths(part, of)) for part in parts
             )
             return mean.astype(np.float32), length
         total = sum(self.explained_inputs(part, of).sum(axis=0, dtype=np.float64) for part in parts)
@@ -421,7 +421,7 @@ class Run:
             return x
         return Spectrograms(self._net[0], x, self._lengths(data))[:].float().numpy()
 
-    def _explained_lengths(self, data: Dataset, of: str | None = None) -> np.ndarray | None:
+    def explained_lengths(self, data: Dataset, of: str | None = None) -> np.ndarray | None:
         """Return how many cells of `explained_inputs` are each sample's own; None where the net does not ask."""
         lengths, front = self._lengths(data), self._front
         if lengths is None or front is None or of == "signal":
