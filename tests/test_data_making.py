@@ -249,7 +249,9 @@ def test_a_killed_run_continues_where_it_was(tmp_path: Path) -> None:
     folder = tmp_path / "p"
     code = f"""
         import importlib.util as u, sys, time
-        s = u.spec_from_file_location("t", {__file__!r}); t = sys.modules["t"] = u.module_from_spec(s); s.loader.exec_module(t)
+        s = u.spec_from_file_location("t", {__file__!r})
+        t = sys.modules["t"] = u.module_from_spec(s)
+        s.loader.exec_module(t)
         def slow(item):
             time.sleep(0.02)
             return t.square(item)

@@ -15,6 +15,8 @@ from types import ModuleType
 
 import pytest
 
+from ram.data.modules import module_at
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -127,3 +129,11 @@ def test_numbers_in_the_readme_are_those_of_the_kept_results(numbers: ModuleType
 def test_numbers_refuse_a_readme_without_marks(numbers: ModuleType) -> None:
     with pytest.raises(ValueError, match="not enough values to unpack"):
         numbers.with_numbers("no marks", [])
+
+
+SCRIPTS = [path for path in sorted((ROOT / "datasets").glob("*/*.py")) if path.name != "recipe.py"]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: "/".join(path.parts[-2:]))
+def test_scripts_that_print_the_figures_of_cards_can_be_run(path: Path) -> None:
+    assert callable(module_at(path, kind="script").main)

@@ -14,8 +14,7 @@ import numpy as np
 
 from ram.data.dataset import Dataset, open_dataset
 from ram.physics.impact_echo import THICKNESS_CM
-from ram.runs.opening import open_run
-from ram.runs.run import Run
+from ram.runs.run import Run, open_run
 
 BANDS_KHZ = (3.0, 7.0, 8.4, 9.4, 11.0, 19.0, 43.0)
 

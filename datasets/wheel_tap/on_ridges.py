@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from ram.evaluation.ridges import ridge_regions, ridge_score, ridges_of
-from ram.runs.opening import open_run
+from ram.runs.run import open_run
 
 PAIR = ("tilt_lower", "tilt_upper")
 ON_THE_PAIR = ("tilt", "splitting", "crack_depth")
