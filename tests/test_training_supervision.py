@@ -172,7 +172,6 @@ def test_a_supervised_training_that_was_stopped_goes_on_to_the_same_bytes(folder
 @pytest.mark.parametrize(
     ("words", "error", "match"),
     [
-        (["training.map_supervision.weight=0.0"], ConfigError, "must be at least one weight above 0, or no such sec"),
         (["training.map_supervision.outside=1.0"], ConfigError, "must be regions or ridges together with outside abo"),
         (["training.map_supervision.wieght=1.0"], ConfigError, "Did you mean 'weight'"),
         (["training.map_supervision.weight=1.0", "training.map_supervision.kind=contributions"], DataError,
@@ -191,6 +190,10 @@ def test_a_supervised_training_that_was_stopped_goes_on_to_the_same_bytes(folder
 def test_what_cannot_be_supervised_is_refused(folder, words, error, match):
     with pytest.raises(error, match=match):
         prepare(load_experiment(folder / "discs.toml", overrides=words))
+
+
+def test_weights_of_zero_ask_for_nothing(folder):
+    assert prepared(folder, weight=0.0).supervision is None
 
 
 def test_maps_without_the_design_that_they_are_against_are_refused(discs_in, tmp_path):

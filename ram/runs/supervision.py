@@ -37,6 +37,9 @@ class MapSupervisionConfig(Section):
         """Refuse regions without a weight and a weight without regions."""
         if bool(self.outside) != bool(self.regions or self.ridges):
             raise PydanticCustomError("outside", "Input should be regions or ridges together with outside above 0")
-        if not (self.weight or self.outside or self.smooth or self.symmetric):
-            raise PydanticCustomError("nothing", "Input should be at least one weight above 0, or no such section")
         return self
+
+    @property
+    def asks(self) -> bool:
+        """Whether any weight is above 0."""
+        return bool(self.weight or self.outside or self.smooth or self.symmetric)

@@ -90,7 +90,7 @@ class Supervision:
         ConfigError, DataError
             Where the net has no exact map, or the data file does not hold what is asked for.
         """
-        if config is None:
+        if config is None or not config.asks:
             return None
         _require_exact(regressor, train)
         _require_views(config, group)
