@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = [
     "AsJson",
-    "as_csv",
     "bar",
     "explain_failure",
     "say",
@@ -16,13 +15,10 @@ __all__ = [
     "terminal_width",
 ]
 
-import csv
-import io
 import json
-import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -32,6 +28,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from ram.errors import RamError, RelayedError, SolverError, Stopped, StorageError, TrainingError
+from ram.storage.plain import plain
 
 # A pipe has no width; a table must not lose its columns there.
 _WIDTH_OF_A_FILE = 240
@@ -76,7 +73,7 @@ def say_to_errors(text: str) -> None:
 
 def say_json(value: object) -> None:
     """Print `value` as JSON; a number that is not finite, which JSON lacks, becomes null."""
-    sys.stdout.write(json.dumps(_plain(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(plain(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def say_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -128,20 +125,6 @@ def stoppable(instead: str = "", *, says: bool = True) -> Iterator[None]:
         raise typer.Exit(stop.code) from None
 
 
-def as_csv(rows: Sequence[Mapping[str, object]]) -> str:
-    """Return `rows` as a table whose first line names the columns.
-
-    >>> print(as_csv([{"id": "w0", "umbrella_Hz": 571.5}]), end="")
-    id,umbrella_Hz
-    w0,571.5
-    """
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 def explain_failure(error: Exception) -> int:
     """Print `error` as a paragraph on standard error and return the exit code it stands for."""
     text, code = _said(error)
@@ -169,13 +152,3 @@ def _said(error: Exception) -> tuple[str, int]:
 def _let_the_first_speak() -> None:
     """Wait: torchrun ends all processes as soon as one has left, the one too that is about to say why."""
     time.sleep(_TELLING_S)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

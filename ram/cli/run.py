@@ -14,9 +14,10 @@ from ram.cli.comparing import compare
 from ram.cli.curve import learning_curve
 from ram.cli.explain import explain, methods
 from ram.cli.groups import cross_validate
+from ram.cli.inspect import inspect
 from ram.cli.listen import listen
 from ram.cli.numbers import interval_figures, members_of, say_members, seeds_in, trust_lines
-from ram.cli.output import AsJson, as_csv, bar, figure, say, say_json, say_table, say_to_errors, stoppable
+from ram.cli.output import AsJson, bar, figure, say, say_json, say_table, say_to_errors, stoppable
 from ram.cli.sweep import sweep
 from ram.cli.trust import rerun, verify
 from ram.errors import ConfigError, explained
@@ -46,6 +47,9 @@ def add_to(app: typer.Typer) -> None:
     app.command(
         epilog="Example: ram listen runs/impact_echo_spectrogram --samples 3 --slower 50 --output sounds",
     )(listen)
+    app.command(
+        epilog="Example: ram inspect runs/wheel_demo --simulator ram.physics.wheel:frequencies",
+    )(inspect)
     app.command(epilog="Example: ram methods")(methods)
     app.command(epilog="Example: ram export runs/wheel_demo --onnx wheel.onnx")(export)
     app.command(epilog="Example: ram report runs/wheel_demo")(report)
@@ -145,6 +149,7 @@ def predict(
         )
     import ram
     from ram.storage.atomic import write_text
+    from ram.storage.plain import as_csv
 
     opened = ram.open_run(run)
     data = opened.open(file)

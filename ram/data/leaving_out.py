@@ -6,17 +6,16 @@ __all__ = ["MANY_GROUPS", "by_group", "leave_out"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
 from numpy.typing import NDArray
 
 from ram.data.dataset import Dataset
 from ram.data.head import Head
 from ram.data.parting import draw_parts, independent_groups
-from ram.data.source import Rows, Source
+from ram.data.source import Derived
 from ram.data.spec import PARTS
 from ram.errors import DataError, explained, nearest
 
@@ -106,20 +105,15 @@ def _too_little(data: Dataset, groups: Sequence[str], *, whole: bool, count: int
 
 
 @dataclass
-class _Parted(Source):
+class _Parted(Derived):
     """A source with one split in place of the one that it has by this name, or beside its own."""
 
-    source: Source
     split: str
     codes: UInt8[np.ndarray, " row"] = field(repr=False)
     _head: Head | None = field(default=None, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_head": None}
-
-    @property
-    def path(self) -> Path:  # type: ignore[override]  # it is that of the source
-        return self.source.path
 
     @property
     def head(self) -> Head:
@@ -130,33 +124,5 @@ class _Parted(Source):
             self._head = replace(own, splits=splits, columns=columns)
         return self._head
 
-    @property
-    def digest(self) -> str:
-        return self.source.digest
-
-    @property
-    def block_rows(self) -> int:
-        return self.source.block_rows
-
     def place(self, name: str) -> str:
-        return (
-            f"{self.source.place('groups')} (data.leave_out)" if name.startswith("splits") else self.source.place(name)
-        )
-
-    def inputs(self, rows: Rows) -> Float32[np.ndarray, "row channel *space"]:
-        return self.source.inputs(rows)
-
-    def inputs_into(self, rows: Rows, out: Float32[np.ndarray, "row channel *space"]) -> None:
-        self.source.inputs_into(rows, out)
-
-    def keep(self, kept_bytes: int) -> None:
-        self.source.keep(kept_bytes)
-
-    def truth(self, target: str, kind: str, rows: Rows) -> Float32[np.ndarray, " row *space"]:
-        return self.source.truth(target, kind, rows)
-
-    def regions(self, rows: Rows) -> UInt8[np.ndarray, " row *space"]:
-        return self.source.regions(rows)
-
-    def present(self, name: str, rows: Rows) -> NDArray[np.bool_]:
-        return self.source.present(name, rows)
+        return f"{super().place('groups')} (data.leave_out)" if name.startswith("splits") else super().place(name)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["Rows", "Source"]
+__all__ = ["Derived", "Rows", "Source"]
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -65,3 +66,58 @@ class Source(ABC):
     @abstractmethod
     def present(self, name: str, rows: Rows) -> NDArray[np.bool_]:
         """Say for some rows of ``truth/<target>/<kind>`` or ``regions`` whether they are stored; none is read."""
+
+
+@dataclass
+class Derived(Source):
+    """A source that is as another one, but for what a child class answers itself."""
+
+    source: Source
+
+    @property
+    def path(self) -> Path:  # type: ignore[override]  # it is that of the source
+        """The file of the source."""
+        return self.source.path
+
+    @property
+    def head(self) -> Head:
+        """Names, units, axes and one value a sample."""
+        return self.source.head
+
+    @property
+    def digest(self) -> str:
+        """The digest of the source."""
+        return self.source.digest
+
+    @property
+    def block_rows(self) -> int:
+        """Number of samples that are stored and read together."""
+        return self.source.block_rows
+
+    def place(self, name: str) -> str:
+        """Return where something lies in the file."""
+        return self.source.place(name)
+
+    def inputs(self, rows: Rows) -> Float32[np.ndarray, "row channel *space"]:
+        """Return the inputs of some rows as a new array."""
+        return self.source.inputs(rows)
+
+    def inputs_into(self, rows: Rows, out: Float32[np.ndarray, "row channel *space"]) -> None:
+        """Write the inputs of some rows into `out`."""
+        self.source.inputs_into(rows, out)
+
+    def keep(self, kept_bytes: int) -> None:
+        """Set how much of the file may stay in memory between calls, about."""
+        self.source.keep(kept_bytes)
+
+    def truth(self, target: str, kind: str, rows: Rows) -> Float32[np.ndarray, " row *space"]:
+        """Return the truth maps of some rows."""
+        return self.source.truth(target, kind, rows)
+
+    def regions(self, rows: Rows) -> UInt8[np.ndarray, " row *space"]:
+        """Return the codes of the regions of some rows."""
+        return self.source.regions(rows)
+
+    def present(self, name: str, rows: Rows) -> NDArray[np.bool_]:
+        """Say for some rows of ``truth/<target>/<kind>`` or ``regions`` whether they are stored."""
+        return self.source.present(name, rows)

@@ -7,10 +7,14 @@ __all__ = [
     "draw_disputed",
     "draw_end",
     "draw_over_levels",
+    "flat",
     "is_spectrogram",
+    "label_of",
     "plot_map",
+    "shown",
     "spread_evenly",
     "strength",
+    "title_of",
 ]
 
 from collections.abc import Sequence
@@ -76,11 +80,11 @@ def plot_map(
 
     from ram.maps.ensemble_map import EnsembleMap
 
-    values, axes = _flat(_shown(maps)[index], maps.axes)
+    values, axes = flat(shown(maps)[index], maps.axes)
     pairs = [readable(*pair) for pair in zip(axes, maps.input_axes[-len(axes) :], strict=True)]
     axes, grid = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
     design = None if image is None else _on_grid(image, maps)
-    every = np.array([_flat(one, maps.axes)[0] for one in _shown(maps)]) if limit is None else np.array([limit])
+    every = np.array([flat(one, maps.axes)[0] for one in shown(maps)]) if limit is None else np.array([limit])
     canvas = Figure(figsize=(6.4, 3.2) if len(axes) == 1 else (5.2, 4.3), layout="constrained") if ax is None else None
     place = canvas.subplots() if canvas is not None else ax
     assert place is not None
@@ -94,7 +98,7 @@ def plot_map(
     mesh.set(cmap=_COLOURS, clim=(-size, size))
     if design is not None and is_spectrogram(grid):
         mesh.set_alpha(strength(values, size))  # type: ignore[arg-type]  # the stubs know of single numbers only
-    title = _title(maps[index])
+    title = title_of(maps[index])
     lines = [title if len(title) < 56 else title.replace(" = ", "\n= ")]
     if isinstance(maps, EnsembleMap):
         draw_disputed(place, disputed_cells(maps, index), axes)
@@ -102,13 +106,13 @@ def plot_map(
     place.set_title("\n".join(lines), fontsize="small")
     figure = place.get_figure(root=True)
     assert figure is not None
-    figure.colorbar(_opaque(mesh), ax=place, label=_label(maps, axes))
+    figure.colorbar(_opaque(mesh), ax=place, label=label_of(maps, axes))
     return figure
 
 
 def disputed_cells(maps: EnsembleMap, index: int) -> Bool[np.ndarray, "*cells"]:
     """Return the cells, as they are drawn, whose sign the members dispute: of something in 3D those of the sums."""
-    values = np.stack([_flat(one.contributions[index], one.axes)[0] for one in maps.members])
+    values = np.stack([flat(one.contributions[index], one.axes)[0] for one in maps.members])
     return np.asarray((values > 0).any(axis=0) & (values < 0).any(axis=0))
 
 
@@ -140,11 +144,12 @@ def _agreement(one: EnsembleMap) -> str:
     return f"{len(one.members)} members agree on the sign of {share:.0f} % of it; grey: disputed"
 
 
-def _shown(maps: RegressionMap) -> Array:
+def shown(maps: RegressionMap) -> Array:
+    """Return what is drawn of maps: contributions, those of a log target as factors less one, in per cent."""
     return 100.0 * np.expm1(maps.contributions) if maps.log else maps.contributions
 
 
-def _flat(values: Array, axes: Sequence[Axis]) -> tuple[Array, tuple[Axis, ...]]:
+def flat(values: Array, axes: Sequence[Axis]) -> tuple[Array, tuple[Axis, ...]]:
     """Sum what has three axes over the first one."""
     return (values.sum(axis=0), tuple(axes[1:])) if values.ndim == 3 else (values, tuple(axes))
 
@@ -252,7 +257,7 @@ def _cell_of(cells: Axis, grid: Axis) -> NDArray[np.int64]:
     return np.clip(np.searchsorted(cells.edges, grid.centres, side="right") - 1, 0, cells.size - 1)
 
 
-def _label(maps: RegressionMap, cells: Sequence[Axis]) -> str:
+def label_of(maps: RegressionMap, cells: Sequence[Axis]) -> str:
     """Return what the colours mean, with the cell's size."""
     axes = cells[-2:]
     widths = [width_of(axis) for axis in reversed(axes)]
@@ -284,7 +289,7 @@ def _meaning(maps: RegressionMap) -> str:
     return f"{words[maps.grade]} in {maps.map_unit}"
 
 
-def _title(one: RegressionMap) -> str:
+def title_of(one: RegressionMap) -> str:
     """Return the number that the map is about: ``"umbrella 572.3 Hz = train-mean 561.0 Hz + 11.3 Hz"``."""
     if not one.adds_up:
         return f"{one.target} {one.prediction[0]:.5g}{'' if one.unit in {'', '1'} else f' {one.unit}'}, {one.method}"

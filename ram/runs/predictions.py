@@ -10,7 +10,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from ram.errors import DataError, explained
 from ram.runs.calibration import Judged
@@ -77,7 +77,10 @@ class Predictions:
 
     def part(self, name: str) -> Predictions:
         """Return the samples of one part."""
-        rows = np.flatnonzero(self.part_of == name)
+        return self.at(np.flatnonzero(self.part_of == name))
+
+    def at(self, rows: Int[np.ndarray, " row"]) -> Predictions:
+        """Return those of some samples, by their places here."""
         return replace(self, **{column: getattr(self, column)[rows] for column in _COLUMNS})
 
     @property

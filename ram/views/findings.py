@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["Agreement", "Explained", "explained", "explained_targets", "has_truth"]
+__all__ = [
+    "Agreement",
+    "Explained",
+    "explained",
+    "explained_targets",
+    "has_truth",
+    "regions_by",
+    "truth_in_unit",
+]
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -120,21 +128,25 @@ def has_truth(run: Run, data: Dataset, target: str) -> Bool[np.ndarray, " sample
 
 
 def _explained(run: Run, data: Dataset, maps: RegressionMap, *, with_truth: bool) -> Explained:
-    truth = _truth(run, data, maps.target) if with_truth else None
+    truth = truth_in_unit(run, data, maps.target) if with_truth else None
     agreement = None if truth is None else _agreement(run, data, maps, truth)
-    regions = _regions(data, over_input(maps, data.axes), truth)
+    regions = regions_by(data, over_input(maps, data.axes), truth)
     return Explained(data, maps, truth, regions, agreement, run.spec.model.spectrogram is None)
 
 
-def _truth(run: Run, data: Dataset, target: str) -> Float[np.ndarray, "sample *space"]:
+def truth_in_unit(run: Run, data: Dataset, target: str) -> Float[np.ndarray, "sample *space"]:
+    """Return what physics says each point of the input contributes, in the unit of the run's target."""
     values = data.truth_array(target, KIND).astype(np.float64)
     return convert(values, unit=data.truth_kinds[target, KIND], to=run.units[target])
 
 
-def _regions(
-    data: Dataset, maps: RegressionMap, truth: Float[np.ndarray, "sample *space"] | None
+def regions_by(
+    data: Dataset, maps: RegressionMap, truth: Float[np.ndarray, "sample *space"] | None = None
 ) -> RegionTable | None:
-    """Return the table of regions, with a row of its own for points that the file puts in none."""
+    """Return the table of the file's regions, with a row of its own for points that the file puts in none.
+
+    None where the file names no regions.
+    """
     if not data.region_names:
         return None
     codes, names = data.regions_array(), list(data.region_names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Sounds", "listening_picture", "save_heard"]
+__all__ = ["Sounds", "full_scales", "listening_picture", "save_heard", "slowed_rate"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,9 +83,8 @@ def _saved(
     loud: bool,
 ) -> Sounds:
     parts = {"signal": heard.signal, "kept": heard.kept, "rest": heard.rest}
-    peaks = [float(np.abs(values).max()) or 1.0 for values in parts.values()]
-    first, second, third = (peak / _FULL for peak in (peaks if loud else [max(peaks)] * 3))
-    rate, files = max(1, round(heard.sample_rate_hz / slower)), []
+    first, second, third = full_scales(heard, loud=loud)
+    rate, files = slowed_rate(heard, slower), []
     for (word, values), full in zip(parts.items(), (first, second, third), strict=True):
         files.append(path.with_name(f"{path.name}_{word}.wav"))
         write_wav(files[-1], values / full, rate_hz=rate)
@@ -93,6 +92,18 @@ def _saved(
     with styled():
         write_bytes(files[-1], png(listening_picture(heard, levels, label=label)))
     return Sounds(tuple(files), rate, (first, second, third))
+
+
+def full_scales(heard: Heard, *, loud: bool = False) -> tuple[float, float, float]:
+    """Return what full scale means in the sounds of the signal, the kept part and the rest, in the channels' units."""
+    peaks = [float(np.abs(values).max()) or 1.0 for values in (heard.signal, heard.kept, heard.rest)]
+    first, second, third = (peak / _FULL for peak in (peaks if loud else [max(peaks)] * 3))
+    return first, second, third
+
+
+def slowed_rate(heard: Heard, slower: float) -> int:
+    """Return the samples a second of sounds that are played so many times slower."""
+    return max(1, round(heard.sample_rate_hz / slower))
 
 
 def listening_picture(
