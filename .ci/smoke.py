@@ -25,6 +25,7 @@ def main() -> None:
     """Import, version, help, and a look into a small data file."""
     assert Path(ram.__file__).is_relative_to(sys.prefix), f"the source tree was imported: {ram.__file__}"
     assert (Path(ram.__file__).parent / "py.typed").exists()
+    assert (Path(ram.__file__).parent / "inspector" / "static" / "index.html").exists()
     assert ram.__version__ in shell("--version")
     assert "explain" in shell("--help")
     for name in ram.__all__:

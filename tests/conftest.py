@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -339,3 +340,29 @@ def burst_run(burst_data: Path) -> Path:
     from ram.training.train import train
 
     return train(BURST_EXPERIMENT, data=burst_data, output=burst_data.parent / "run", progress=False).path
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[..., AbstractContextManager[Any]]:
+    """Serve a run as ``ram inspect`` does, in a thread: ``with serve(run) as server``."""
+    import threading
+
+    from ram.inspector.inspection import open_inspection
+    from ram.inspector.server import Server, listening
+    from ram.inspector.solving import Solver
+
+    @contextmanager
+    def serving(run: Path, data: Path | None = None, *, simulator: str | None = None) -> Iterator[Server]:
+        solver = None if simulator is None else Solver(simulator)
+        with listening() as socket:
+            server = Server(open_inspection(run, data), socket, run, data, solver)
+            thread = threading.Thread(target=server.run)
+            thread.start()
+            try:
+                yield server
+            finally:
+                server.stop()
+                thread.join(20)
+                assert not thread.is_alive(), "the server does not end"
+
+    return serving

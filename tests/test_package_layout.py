@@ -53,7 +53,7 @@ def at_run_time(node: ast.AST) -> Iterator[ast.AST]:
 # A library and the part of it that is a distribution of its own.
 COMES_WITH = {"pydantic-core": "pydantic", "markupsafe": "jinja2"}
 # Extras that code imports where it is asked for what they do.
-OPTIONAL = ("netcdf", "tables", "export", "sweep", "cluster", "trackers")
+OPTIONAL = ("inspect", "netcdf", "tables", "export", "sweep", "cluster", "trackers")
 
 
 def test_requirements_are_what_the_code_imports() -> None:

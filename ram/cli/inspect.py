@@ -39,11 +39,14 @@ def inspect(
 
     from ram.inspector.inspection import open_inspection
     from ram.inspector.server import Server, listening
+    from ram.inspector.solving import Solver
 
     with listening(port) as socket:
+        solver = None if simulator is None else Solver(simulator)
+        if solver is not None:
+            asyncio.run(solver.check())
         looked = open_inspection(run, data, predicting=partial(bar, "predicting"))
-        server = Server(looked, socket, run, data, simulator)
-        asyncio.run(server.check_simulator())
+        server = Server(looked, socket, run, data, solver)
         server.warm_up()
         if as_json:
             say_json({"run": str(run), "address": server.address, "port": server.port})

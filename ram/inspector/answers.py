@@ -14,6 +14,7 @@ from ram.axes import Axis, readable
 from ram.data.dataset import Dataset
 from ram.errors import ConfigError, explained
 from ram.evaluation.localisation import summed_on_cells
+from ram.inspector.edits import fill_channel, material
 from ram.inspector.frames import frame
 from ram.inspector.inspection import FILE_DESIGN, Inspection
 from ram.inspector.questions import Cohort, Column, Comparison, MapOf, Within
@@ -27,6 +28,7 @@ from ram.runs.explaining import REFERENCES
 from ram.views.findings import has_truth, regions_by, truth_in_unit
 
 _MOST_IN_MEAN = 128
+_LEAST_VOID = 0.02
 
 
 def overview(looked: Inspection, *, simulator: str | None) -> bytes:
@@ -119,7 +121,19 @@ def map_answer(looked: Inspection, question: MapOf) -> bytes:
     if physics is not None:
         head["physics"] = f"Physics: {said.writer.signed(float(physics.sum()))} against the mean design"
         arrays["physics"] = flat(physics, maps.axes)[0].astype(np.float32)
+    solid = _solid(sample, maps)
+    if solid is not None:
+        arrays["solid"] = solid.astype(np.uint8)
     return frame(head, {**arrays, "input": np.asarray(inputs, dtype=np.float32)})
+
+
+def _solid(sample: Dataset, maps: RegressionMap) -> np.ndarray[Any, Any] | None:
+    """Return where the design is, on the input's grid; None for what is no design."""
+    if len(sample.axes) == 1 or len(maps.input_axes) != len(sample.axes):
+        return None
+    x = sample.x()[0]
+    solid = material(x, fill_channel(x, list(sample.channels.values())))
+    return solid if _LEAST_VOID < solid.mean() < 1 - _LEAST_VOID else None
 
 
 def drawn(maps: RegressionMap, sample: Dataset | None = None) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["QUESTIONS", "answered", "is_slow", "slow_answers", "solver"]
+__all__ = ["QUESTIONS", "answered", "is_slow", "slow_answers"]
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
-from ram.axes import Axis
-from ram.data.simulators import load_simulator
 from ram.inspector import answers, files
 from ram.inspector.files import Taken
 from ram.inspector.inspection import Inspection, open_inspection
@@ -63,13 +59,3 @@ def slow_answers(path: Path, data: Path | None, predictions: Predictions) -> Cal
     """Return what answers slow questions, with a net of its own; for a helper process."""
     looked = open_inspection(path, data, predictions=predictions)
     return lambda question: answered(looked, question)
-
-
-def solver(entry: str) -> Callable[[Any], dict[str, float] | None]:
-    """Return what solves an input, given with its axes; for a helper process. None is a question without an answer."""
-    simulator = load_simulator(entry)
-
-    def solve(given: tuple[np.ndarray[Any, Any], tuple[Axis, ...]] | None) -> dict[str, float] | None:
-        return None if given is None else simulator(*given)
-
-    return solve

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["edited"]
+__all__ = ["edited", "fill_channel", "material"]
 
 from collections.abc import Sequence
 
@@ -41,17 +41,42 @@ def edited(run: Run, data: Dataset, position: int, edits: Sequence[Edit]) -> Dat
     sample = data[position]
     x = sample.x.astype(np.float64)
     names, factors = list(data.channels), unit_factors(data, run.spec)
+    fills = fill_channel(x, list(data.channels.values()))
     for edit in edits:
         channels = _channels(edit, names)
         if edit.bounds is not None and "frequency" in edit.bounds and run._front is not None:
             x[:, : sample.length] = _filtered(run._front, x[:, : sample.length], data.axes, edit, channels)
             continue
         place = _place(edit, data.axes)
+        solid = material(x, fills)
         if edit.solid:
-            place &= (x != 0).any(axis=0)
+            place &= solid
         for channel in channels:
-            x[channel] = _changed(x[channel], place, edit, factor=float(factors[channel]), axes=data.axes)
+            if edit.do == "erase":
+                x[channel] = np.where(place, _in_voids(x[channel], solid, fills=channel == fills), x[channel])
+            else:
+                x[channel] = _changed(x[channel], place, edit, factor=float(factors[channel]), axes=data.axes)
     return with_input(data, position, x.astype(np.float32))
+
+
+def fill_channel(x: Array, units: Sequence[str]) -> int | None:
+    """Return the channel that says where a design is: a share without unit, 0 in the voids; None where none does."""
+    for number, (values, unit) in enumerate(zip(x, units, strict=True)):
+        if x.ndim > 2 and unit in ("", "1") and values.min() == 0 and 0 < values.max() <= 1:
+            return number
+    return None
+
+
+def material(x: Array, fills: int | None) -> Bool[np.ndarray, "*space"]:
+    """Return where a design is: where the channel `fills` is above 0; without one, where any channel is not 0."""
+    return np.asarray((x != 0).any(axis=0) if fills is None else x[fills] > 0)
+
+
+def _in_voids(
+    values: Float[np.ndarray, "*space"], solid: Bool[np.ndarray, "*space"], *, fills: bool
+) -> Float[np.ndarray, "*space"] | float:
+    """Return what a channel holds where material is taken away: what it holds in the voids that there are."""
+    return 0.0 if fills or solid.all() else float(np.median(values[~solid]))
 
 
 def _channels(edit: Edit, names: Sequence[str]) -> list[int]:
@@ -80,9 +105,7 @@ def _changed(
         case "times":
             still = float(values.mean()) if _is_signal(axes) else 0.0  # a silent sensor keeps its offset
             return np.where(place, still + edit.value * (values - still), values)
-        case "erase":
-            return np.where(place, 0.0, values)
-        case "copy":
+        case _:
             if not edit.path:
                 raise ConfigError(
                     explained(where="edit", what="what is copied from", allowed="where a stroke begins", got="a box")

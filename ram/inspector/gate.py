@@ -131,7 +131,7 @@ class Gate:
         if headers.get(b"content-type") != [b"application/json"]:
             raise Refused(415, "Questions are JSON")
         size = headers.get(b"content-length", [])
-        if len(size) != 1 or not size[0].isdigit():
+        if len(size) != 1 or not size[0].isdigit() or b"transfer-encoding" in headers:
             raise Refused(411, "The length of a question must be given")
         if int(size[0][:12]) > MOST_BYTES:
             raise Refused(413, f"A question has {MOST_BYTES:,} bytes at most")

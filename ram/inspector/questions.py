@@ -38,8 +38,8 @@ _MOST_EDITS, _MOST_POINTS = 500, 5000
 class Edit(Section):
     """A change of an input: of a box, or of what a round brush passes over.
 
-    ``do`` is what happens there: channel := value, + value, * value, all channels := 0, or all channels as they are
-    where the stroke begins. What is bound to a design (`solid`) leaves alone where every channel is zero.
+    ``do`` is what happens there: channel := value, + value, * value, all channels as in the voids of the design, or all
+    channels as they are where the stroke begins. `solid`: only where the design is.
     """
 
     do: Literal["set", "add", "times", "erase", "copy"]

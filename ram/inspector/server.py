@@ -26,12 +26,13 @@ from starlette.routing import Route
 from ram.data.units import convert
 from ram.errors import ConfigError, RamError, explained
 from ram.inspector import answers
-from ram.inspector.asking import QUESTIONS, answered, is_slow, slow_answers, solver
+from ram.inspector.asking import QUESTIONS, answered, is_slow, slow_answers
 from ram.inspector.files import Taken
 from ram.inspector.gate import Gate, Keys
 from ram.inspector.inspection import Inspection
 from ram.inspector.lanes import Gone, Helper, Lane
 from ram.inspector.questions import MapOf, Solve, question_in
+from ram.inspector.solving import Solver
 from ram.storage.plain import plain
 from ram.storage.sections import Section
 
@@ -53,21 +54,20 @@ class Server:
         Bound to 127.0.0.1, as `listening` returns it.
     path, data
         Where `looked` was opened, for the process that answers slow questions.
-    simulator
-        ``module:function`` that says what physics makes of an input; None: nothing does.
+    solver
+        What says what physics makes of an input; None: nothing does.
     """
 
     looked: Inspection
     socket: socket.socket
     path: Path
     data: Path | None = None
-    simulator: str | None = None
+    solver: Solver | None = None
     keys: Keys = field(default_factory=Keys, repr=False)
 
     def __post_init__(self) -> None:
         self._quick = Lane()
         self._slow = Helper(slow_answers, self.path, self.data, self.looked.predictions)
-        self._solver = None if self.simulator is None else Helper(solver, self.simulator)
         app = Starlette(routes=[*_pages(), *self._routes()])
         config = uvicorn.Config(
             Gate(app, port=self.port, keys=self.keys), log_level="error", access_log=False, server_header=False,
@@ -112,14 +112,14 @@ class Server:
         self._uvicorn.should_exit = True
 
     def _end(self) -> None:
-        for helper in (self._slow, self._solver):
+        for helper in (self._slow, self.solver):
             if helper is not None:
                 helper.stop()
 
     def _routes(self) -> list[Route]:
         handlers: dict[str, Handler] = {
             "enter": self._enter,
-            "run": partial(self._known, answers.overview, simulator=self.simulator),
+            "run": partial(self._known, answers.overview, simulator=None if self.solver is None else self.solver.entry),
             "samples": partial(self._known, answers.samples),
             "solve": self._solve,
             **{name: partial(self._ask, model) for name, model in QUESTIONS.items()},
@@ -149,7 +149,7 @@ class Server:
 
     async def _solve(self, request: Request) -> Response:
         """Say what the simulator makes of an input."""
-        if self._solver is None:
+        if self.solver is None:
             step = "Start again with --simulator MODULE:FUNCTION, such as ram.physics.wheel:frequencies"
             raise ConfigError(
                 explained(where="solver", what="a simulator", allowed="given", got="none", next_step=step)
@@ -158,7 +158,7 @@ class Server:
         target = next(iter(self.looked.run.units))
         question = MapOf(sample=asked.sample, target=target, edits=asked.edits)
         given = await self._quick.do(lambda: (self.looked.sample(question).x()[0], self.looked.data.axes), left)
-        found: dict[str, float] = await self._solver.ask(given, left)
+        found = await self.solver.ask(*given, left)
         return JSONResponse({"targets": plain(self._in_unit(found))})
 
     def _in_unit(self, found: dict[str, float]) -> dict[str, dict[str, object]]:
@@ -169,17 +169,6 @@ class Server:
                 value = float(convert(np.array(found[name]), unit=units.get(name, unit), to=unit))
                 known[name] = {"value": value, "said": self.looked.writer(name).value(value)}
         return known
-
-    async def check_simulator(self) -> None:
-        """Refuse a simulator that cannot be loaded, before anything is served.
-
-        Raises
-        ------
-        ConfigError
-            Why it cannot.
-        """
-        if self._solver is not None:
-            await self._solver.ask(None, _never_left)
 
 
 class _Ticket(Section):
@@ -246,7 +235,7 @@ def _spoken(handler: Handler) -> Handler:
         except (Gone, ClientDisconnect):
             return Response(status_code=499)
         except RamError as error:
-            return JSONResponse({"error": str(error)}, 422)
+            return JSONResponse({"error": str(error)})  # an answer too: browsers log other codes as errors of the page
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
             sys.stderr.write(f"inspect, {request.url.path}: {text}\n")
@@ -258,7 +247,3 @@ def _spoken(handler: Handler) -> Handler:
 def _taken(found: Taken) -> Response:
     headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(found.name)}"}
     return Response(found.content, media_type=found.kind, headers=headers)
-
-
-async def _never_left() -> bool:
-    return False

@@ -26,12 +26,15 @@ async function post(kind, question, signal) {
     if (error.name === "AbortError") throw error;
     throw new Error("The server does not answer: was 'ram inspect' ended? Start it again and open the new address.");
   }
-  if (answer.ok) return answer;
   if (answer.status === 499) throw new DOMException("left", "AbortError");
-  let said = null;
-  try { said = (await answer.json()).error; } catch { /* no JSON: the status has to do */ }
-  throw new Error(said || `The server answered ${answer.status}.`);
+  if (answer.ok && !isJson(answer)) return answer;
+  let said = {};
+  try { said = await answer.json(); } catch { /* no JSON: the status has to do */ }
+  if (answer.ok && !("error" in said)) return { json: () => said };
+  throw new Error(said.error || `The server answered ${answer.status}.`);
 }
+
+const isJson = (answer) => (answer.headers.get("content-type") || "").startsWith("application/json");
 
 export async function send(kind, question = {}, signal = undefined) {
   return (await post(kind, question, signal)).json();

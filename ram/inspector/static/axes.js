@@ -35,7 +35,8 @@ export class Scale {
       }
       return found.filter((tick) => tick >= this.low && tick <= this.high);
     }
-    return ticksBetween(this.low, this.high, most);
+    const found = ticksBetween(this.low, this.high, most);
+    return found.length < 3 ? ticksBetween(this.low, this.high, 4) : found;
   }
 }
 
@@ -104,7 +105,7 @@ export function drawAxes(context, box, x, y, xLabel, yLabel) {
   });
   context.textAlign = "right";
   context.textBaseline = "middle";
-  const up = y ? y.ticks(Math.max(2, box.height / 38)) : [];
+  const up = y ? y.ticks(Math.max(2, box.height / 30)) : [];
   texts(up).forEach((text, number) => {
     const at = y.at(up[number]);
     context.fillRect(box.left - 4, Math.round(at), 4, 1);
@@ -136,7 +137,7 @@ export function drawBar(context, left, top, width, colours, low, high, label) {
   context.textBaseline = "top";
   context.textAlign = "center";
   const scale = new Scale(low, high, left, left + width);
-  const ticks = ticksBetween(low, high, Math.max(2, width / 60));
+  const ticks = scale.ticks(Math.max(2, width / 60));
   texts(ticks).forEach((text, number) => {
     const at = scale.at(ticks[number]);
     const half = context.measureText(text).width / 2;

@@ -63,7 +63,7 @@ function drawRegions(panel) {
   if (!state.map) return fill(panel);
   const { head } = state.map;
   const known = head.regions.some((one) => one.physics !== "–");
-  const card = make("div", { class: "card line" });
+  const card = make("div", { class: "card tables" });
   if (head.regions.length) {
     card.append(table("What each region carries", ["region", "net", ...(known ? ["physics"] : [])],
       head.regions.map((one) => [one.name, one.carried, ...(known ? [one.physics] : [])])));
@@ -107,8 +107,8 @@ function drawComparison(panel) {
     comparing.message = make("p", { class: "message", role: "alert", hidden: true });
     comparing.title = make("p", { class: "number", role: "status" });
     comparing.three = new Three();
-    comparing.tables = make("div", { class: "card line" });
-    comparing.body = make("div", { hidden: true }, comparing.title, comparing.three.host, comparing.tables);
+    comparing.tables = make("div", { class: "card tables" });
+    comparing.body = make("div", { class: "stack", hidden: true }, comparing.title, comparing.three.host, comparing.tables);
     comparing.keep = make("button", { type: "button", class: "first", onclick: () => { state.kept = state.row; tell("kept"); tell("row-drawn"); } });
     comparing.hint = make("span", { class: "hint" });
     panel.append(make("div", { class: "card line" }, comparing.keep, comparing.hint), comparing.message, comparing.body);
@@ -148,8 +148,8 @@ function drawCohort(panel) {
     gathered.hint = make("p", { class: "card hint" });
     gathered.title = make("p", { class: "number", role: "status" });
     gathered.three = new Three();
-    gathered.tables = make("div", { class: "card line" });
-    gathered.body = make("div", { hidden: true }, gathered.title, gathered.three.host, gathered.tables);
+    gathered.tables = make("div", { class: "card tables" });
+    gathered.body = make("div", { class: "stack", hidden: true }, gathered.title, gathered.three.host, gathered.tables);
     panel.append(gathered.hint, gathered.message, gathered.body);
   }
   complain(gathered.message, null);
@@ -220,7 +220,7 @@ const fetchSound = latest(async (signal) => {
     const edges = Float64Array.from({ length: arrays.curve.length + 1 }, (_, at) => head.start + (at - 0.5) * head.step);
     const axis = { name: "time", label: "time (s)", unit: "s", edges };
     const size = arrays.curve.reduce((most, value) => Math.max(most, Math.abs(value)), 0) * 1.05 || 1;
-    heard.picture.show({ title: "The signal, and over it what carries it", words: heard.title.textContent, axes: [axis], range: [-size, size], yLabel: head.channel,
+    heard.picture.show({ title: "The signal, and over it what carries it", words: heard.title.textContent, axes: [axis], range: [-size, size], yLabel: withUnit(head.channel),
       curves: [{ values: arrays.curve, colour: "#a0a0a0", thick: 0.7 }, { values: arrays.curve_kept, colour: "#0072b2", thick: 0.9 }] });
   } catch (error) {
     if (error.name === "AbortError") throw error;
@@ -230,6 +230,8 @@ const fetchSound = latest(async (signal) => {
     complain(heard.message, error);
   }
 });
+
+const withUnit = (name) => (state.info.input_channels[name] === "1" ? name : `${name} (${state.info.input_channels[name]})`);
 
 // --- files
 

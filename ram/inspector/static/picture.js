@@ -49,11 +49,11 @@ export class Picture {
     const width = innerWidth(this.figure);
     const span = (axis) => axis.edges[axis.edges.length - 1] - axis.edges[0];
     let across = width - LEFT - RIGHT;
-    let up = Math.round(0.72 * across);
+    let up = Math.round(0.95 * across);
     if (xAxis.unit === yAxis.unit) {
       up = Math.round((across * span(yAxis)) / span(xAxis));
       if (up > TALLEST) [across, up] = [Math.round((TALLEST * span(xAxis)) / span(yAxis)), TALLEST];
-    } else up = Math.min(up, 300);
+    } else up = Math.min(up, 320);
     const { context, ratio } = ready(this.canvas, TOP + up + BELOW + (this.shown.bar ? BAR : 0));
     this.context = context;
     this.box = { left: LEFT, top: TOP, width: across, height: up };

@@ -122,12 +122,21 @@ function drawPictures() {
     input: inputView(answer),
     map: mapView(answer, arrays.map, { title: `Net: ${head.title.split(" = ").pop() === head.title ? head.said : changeOf(head)}`, limit, disputed, outlined: answer }),
     over: overView(answer, arrays.map, { limit, disputed }),
-    physics: arrays.physics ? mapView(answer, arrays.physics, { title: head.physics, limit, outlined: answer }) : null,
+    physics: arrays.physics ? physicsView(answer, limit) : null,
   };
+  byId("pictures").classList.toggle("four", Boolean(arrays.physics));
   for (const [name, view] of Object.entries(views)) {
     if (view) view.bounds = shownBounds(head);
     pictures[name].show(view);
   }
+}
+
+/** Return what physics says, in the colours of the net's map where that is possible. */
+function physicsView(answer, limit) {
+  const { head, arrays } = answer;
+  const most = arrays.physics.reduce((size, value) => Math.max(size, Math.abs(value)), 0);
+  const own = state.choices.scale === "own" || most > 4 * limit;
+  return mapView(answer, arrays.physics, { title: head.physics + (own ? ", own colours" : ""), limit: own ? most || 1 : limit, outlined: answer });
 }
 
 /** Return what the map's title says of the change: "+11.3 Hz against train-mean". */
@@ -208,7 +217,7 @@ function drawRegionForm() {
   const bounds = shownBounds(head) || {};
   const fields = [...head.grid].reverse().map((axis) => {
     const pair = bounds[axis.name] || [axis.edges[0], axis.edges[axis.edges.length - 1]];
-    const end = (which) => make("input", { type: "number", step: "any", name: `${axis.name}:${which}`, value: Number(pair[which].toPrecision(5)), "aria-label": `${axis.name} ${which ? "to" : "from"}, ${axis.unit}` });
+    const end = (which) => make("input", { type: "number", step: "any", name: `${axis.name}:${which}`, value: Number(pair[which].toPrecision(4)), "aria-label": `${axis.name} ${which ? "to" : "from"}, ${axis.unit}` });
     return make("fieldset", {}, make("legend", { text: axis.label }), end(0), make("span", { text: "to" }), end(1));
   });
   fill(form, make("div", { class: "line" }, ...fields, make("button", { type: "submit", text: "What does it carry?" }),

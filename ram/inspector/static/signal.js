@@ -39,29 +39,42 @@ export function drawCurve(context, { x, y, box, shown }, { values, colour, thick
   context.restore();
 }
 
+/** Return cells as they are drawn: of many a pixel the one that carries most. */
+function drawn(x, box, values, edges) {
+  const found = [];
+  for (let cell = 0; cell < values.length; cell++) {
+    const left = x.at(edges[cell]);
+    const last = found[found.length - 1];
+    if (last && left - last.left < 0.75) {
+      if (Math.abs(values[cell]) > Math.abs(values[last.cell])) last.cell = cell;
+      last.right = x.at(edges[cell + 1]);
+    } else found.push({ cell, left, right: x.at(edges[cell + 1]) });
+  }
+  return found;
+}
+
 /** Draw cells as bands over the whole height, or as bars as high as what they carry. */
 export function drawBars(context, { x, y, box }, { values, axis, limit, disputed }, { full }) {
   const zero = y.at(0);
-  for (let cell = 0; cell < values.length; cell++) {
-    const left = x.at(axis.edges[cell]);
-    const width = Math.max(0.75, x.at(axis.edges[cell + 1]) - left);
+  const cells = drawn(x, box, values, axis.edges);
+  for (const { cell, left, right } of cells) {
     context.fillStyle = disputed && disputed[cell] ? "#b4b4b4" : css(DIVERGING, 0.5 + (0.5 * values[cell]) / (limit || 1));
-    if (full) context.fillRect(left, box.top, width + 0.3, box.height);
-    else {
-      const top = y.at(values[cell]);
-      context.fillRect(left, Math.min(top, zero), width, Math.abs(top - zero));
+    const width = Math.max(0.75, right - left) + 0.3;
+    const top = y.at(values[cell]);
+    if (full) context.fillRect(left, box.top, width, box.height);
+    else context.fillRect(left, Math.min(top, zero), width, Math.abs(top - zero));
+  }
+  if (full) return;
+  context.strokeStyle = "#1a1a1a";
+  context.lineWidth = 0.8;
+  context.beginPath();
+  if (cells.length === values.length) {
+    for (const { cell, left, right } of cells) {
+      context.lineTo(left, y.at(values[cell]));
+      context.lineTo(right, y.at(values[cell]));
     }
   }
-  if (!full) {
-    context.strokeStyle = "#1a1a1a";
-    context.lineWidth = 0.8;
-    context.beginPath();
-    for (let cell = 0; cell < values.length; cell++) {
-      context.lineTo(x.at(axis.edges[cell]), y.at(values[cell]));
-      context.lineTo(x.at(axis.edges[cell + 1]), y.at(values[cell]));
-    }
-    context.moveTo(box.left, zero);
-    context.lineTo(box.left + box.width, zero);
-    context.stroke();
-  }
+  context.moveTo(box.left, zero);
+  context.lineTo(box.left + box.width, zero);
+  context.stroke();
 }

@@ -3,8 +3,6 @@
 import { COLOURS } from "./picture.js";
 import { state } from "./state.js";
 
-const FILLS = 0.02;
-
 const lastTwo = (axes) => axes.slice(-2);
 
 /** Return the last axes of an answer: a volume is shown as sums over its first axis, its input as one slice. */
@@ -40,18 +38,18 @@ function spanOf(values) {
 
 const widened = ([low, high]) => [low - 0.05 * (high - low), high + 0.05 * (high - low)];
 
-/** Return where material is, for inputs whose channels are all zero in voids; null where that says nothing. */
-function solidOf({ head, arrays }) {
-  const channels = Object.keys(head.channels).length;
-  if (head.cells.length !== 2 || /^dB/.test(Object.values(head.channels)[0])) return null;
-  const size = arrays.input.length / channels;
-  const solid = new Uint8Array(size);
-  let filled = 0;
-  for (let at = 0; at < size; at++) {
-    for (let channel = 0; channel < channels; channel++) if (arrays.input[channel * size + at]) solid[at] = 1;
-    filled += solid[at];
-  }
-  return filled > FILLS * size && filled < (1 - FILLS) * size ? solid : null;
+/** Return where the design is, of the slice that is drawn; null where all is. */
+function solidOf(answer) {
+  const { head, arrays } = answer;
+  if (!arrays.solid) return null;
+  if (!isVolume(head)) return arrays.solid;
+  const size = arrays.solid.length / arrays.solid.shape[0];
+  return arrays.solid.subarray(sliceOf(answer) * size, (sliceOf(answer) + 1) * size);
+}
+
+/** Return values without those in voids. */
+function inside(values, solid) {
+  return solid ? Float32Array.from(values, (value, at) => (solid[at] ? value : NaN)) : values;
 }
 
 export function inputView(answer) {
@@ -62,10 +60,12 @@ export function inputView(answer) {
     return { title: `Input: ${label}`, words, axes: head.grid, curves: [{ values, colour: "#1a1a1a", thick: 0.8 }], range: widened(spanOf(values)),
       yLabel: label, end: head.end, read: { axes: head.grid, values, unit } };
   }
-  const [low, high] = spanOf(values);
+  const solid = solidOf(answer);
+  const kept = inside(values, solid);
+  const [low, high] = spanOf(kept);
   const axes = lastTwo(head.grid);
   const at = isVolume(head) ? `, ${head.grid[0].name} ${Number(middle(head.grid[0], sliceOf(answer)).toPrecision(3))} ${head.grid[0].unit}` : "";
-  return { title: `Input: ${label}${at}`, words, axes, end: head.end, layers: [{ axes, values, colours: COLOURS.input, low, high }],
+  return { title: `Input: ${label}${at}`, words, axes, end: head.end, layers: [{ axes, values: kept, colours: COLOURS.input, low, high }],
     bar: { colours: COLOURS.input, low, high, label }, read: { axes, values, unit } };
 }
 
@@ -101,9 +101,11 @@ export function overView(answer, values, { limit, disputed = null }) {
     return { title, words, axes: head.grid, bands: { values, axis: head.cells[0], limit, disputed }, end: head.end, bar, read,
       curves: [{ values: input.values, colour: "#1a1a1a", thick: 0.9 }], range: widened(spanOf(input.values)), yLabel: input.label };
   }
-  const [low, high] = spanOf(input.values);
+  const solid = solidOf(answer);
+  const kept = inside(input.values, solid);
+  const [low, high] = spanOf(kept);
   const axes = lastTwo(head.grid);
-  return { title, words, axes, end: head.end, bar, read, layers: [
-    { axes, values: input.values, colours: COLOURS.below, low, high },
+  return { title, words, axes, end: head.end, bar, read, solid, grid: axes, layers: [
+    { axes, values: kept, colours: COLOURS.below, low, high },
     { axes: lastTwo(head.cells), values, colours: COLOURS.map, low: -limit, high: limit, over: true, disputed }] };
 }

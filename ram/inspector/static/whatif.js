@@ -64,14 +64,14 @@ function defaults() {
 }
 
 function draw(panel) {
-  defaults();
+  if (planes()) defaults();
   if (!parts.body) build(panel);
   parts.undo.disabled = parts.again.disabled = !state.edits.length;
   if (!state.map) return;
   const { head } = state.map;
   const key = solvedKey();
   const [physics, before] = [solved.get(key), solved.get(solvedKey([]))];
-  const heads = ["target", "before", "now", "change", ...(physics ? ["solver before", "solver now", "solver: change", "net − solver"] : [])];
+  const heads = physics ? ["target", "net before", "net now", "net: change", "solver before", "solver now", "solver: change", "net − solver, now"] : ["target", "before", "now", "change"];
   const rows = head.targets.map((one) => {
     const known = physics?.[one.name];
     const old = before?.[one.name];
@@ -98,12 +98,12 @@ function build(panel) {
   parts.solve = make("button", { type: "button", class: "first", text: "Ask the solver", onclick: askSolver, disabled: !state.info.simulator });
   parts.solverMessage = make("p", { class: "message", role: "alert", hidden: true });
   parts.table = make("div");
-  parts.difference = make("div", { class: "pictures", hidden: true });
+  parts.difference = make("div", { class: "pictures narrow", hidden: true });
   parts.picture = new Picture(parts.difference, {});
   on("theme", () => parts.picture.draw());
   parts.message = make("p", { class: "message", role: "alert", hidden: true });
   const why = state.info.simulator ? `asks ${state.info.simulator}` : "start with --simulator MODULE:FUNCTION to hold the net against physics";
-  parts.body = make("div", { class: "card" }, planes() ? brushTools() : boxTools(), parts.message,
+  parts.body = make("div", { class: "card stack" }, planes() ? brushTools() : boxTools(), parts.message,
     make("div", { class: "line" }, parts.undo, parts.again, parts.solve, make("span", { class: "hint", text: why })), parts.solverMessage, parts.said, parts.table);
   panel.append(parts.body, parts.difference);
 }
@@ -156,7 +156,7 @@ function changeBox(edit) {
 const fetchDifference = latest(async (signal) => {
   try {
     const answer = await ask("comparison", { ...questionFor(state.row), other: state.row }, signal);
-    parts.difference.className = isSignal(answer.head) ? "pictures wide" : "pictures";
+    parts.difference.className = isSignal(answer.head) ? "pictures wide" : "pictures narrow";
     parts.picture.show(mapView(answer, answer.arrays.map, { title: "What changed on the map", limit: answer.head.limit || 1 }));
   } catch (error) {
     if (error.name === "AbortError") throw error;
