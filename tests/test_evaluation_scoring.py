@@ -10,8 +10,9 @@ import torch
 
 from ram.axes import Axis
 from ram.errors import ConfigError, DataError
+from ram.evaluation.effort import Effort
 from ram.evaluation.leaderboard import Leaderboard, load_leaderboard
-from ram.evaluation.scoring import Effort, score_maps
+from ram.evaluation.scoring import score_maps
 from ram.evaluation.subject import Subject
 from ram.maps.methods import METHODS
 from ram.models.backbones import build_backbone
@@ -21,9 +22,17 @@ COUNT, SIZE = 10, 8
 QUICK = Effort(
     passes=400,
     least=3,
+    least_again=2,
+    curves=4,
+    infills=2,
+    imputed=2,
+    claimed=4,
+    patches=4,
+    changed=2,
+    forgotten=2,
+    draws=1,
     options={
         "integrated-gradients": {"steps": 4}, "gradient-shap": {"samples": 2}, "smoothgrad": {"samples": 2},
-        "shapley-regions": {"samples": 2},
     },
 )  # fmt: skip
 
@@ -136,7 +145,7 @@ def test_a_board_is_written_and_read_as_it_is(board: Leaderboard) -> None:
     text = board.to_json()
     again = Leaderboard.from_json(text)
     assert again.to_json() == text
-    assert again.row("ram").figures == board.row("ram").figures
+    assert repr(again.row("ram")) == repr(board.row("ram"))  # nan is not equal to itself
     assert again.columns == board.columns
 
 

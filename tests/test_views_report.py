@@ -357,7 +357,7 @@ def test_hostile_words_arrive_as_words() -> None:
                 "tiles": [{"name": HOSTILE, "value": HOSTILE, "note": HOSTILE}], "hero": card,
                 "accuracy": {"words": HOSTILE, "table": table, "cards": [card]},
                 **{name: {"words": [HOSTILE], "cards": [{"table": table, "picture": picture, "words": [HOSTILE]}]}
-                   for name in ("groups", "ranges", "errors")},
+                   for name in ("groups", "ranges", "errors", "leaderboards")},
                 "adapted": {"words": HOSTILE, "tables": [table]}, "trust": {"words": [HOSTILE], "tables": [table]},
                 "gallery": {"title": HOSTILE, "words": [HOSTILE], "cards": [card]},
                 "regions": {"words": [HOSTILE], "picture": picture, "tables": [table]},

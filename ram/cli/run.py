@@ -12,6 +12,7 @@ import typer
 from ram.cli.adapting import adapt
 from ram.cli.comparing import compare
 from ram.cli.curve import learning_curve
+from ram.cli.evaluate import evaluate
 from ram.cli.explain import explain, methods
 from ram.cli.groups import cross_validate
 from ram.cli.inspect import inspect
@@ -41,6 +42,7 @@ def add_to(app: typer.Typer) -> None:
     )
     app.command(epilog="Example: ram sweep experiments/wheel_sweep.toml --jobs 2")(sweep)
     app.command(epilog="Example: ram predict runs/wheel_demo new_wheels.h5 --output table.csv")(predict)
+    app.command(epilog="Example: ram evaluate runs/wheel_demo --maps --part validation")(evaluate)
     app.command(epilog="Example: ram explain runs/wheel_demo --region x=-40mm:40mm --largest 5 --output maps.h5")(
         explain
     )

@@ -16,11 +16,10 @@ from ram.errors import RamError
 from ram.evaluation.leaderboard import METHOD, TRIVIAL
 from ram.evaluation.subject import Subject, claimed_maps, claimed_values, default_reference_of, on_cells
 from ram.evaluation.trivial import Trivial
+from ram.maps.input_methods import EXACT_REGIONS
 from ram.maps.methods import Method, method_called, options_for
 from ram.maps.parts import spread
 from ram.maps.regression_map import RegressionMap
-
-_ALL_PERMUTATIONS = 6  # as ram.maps.input_methods: of no more regions every order is tried
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,13 +121,13 @@ def passes_of(method: Method, subject: Subject, options: Mapping[str, int | floa
     """
     space = [axis.size for axis in subject.axes]
     regions = subject.region_answers()
-    permutations = math.factorial(regions) if regions <= _ALL_PERMUTATIONS else int(options.get("samples", 1))
+    sets = 2**regions if regions <= EXACT_REGIONS else regions * int(options.get("samples", 1))
     own = {
         "score-cam": subject.net.backbone.features,
         "integrated-gradients": 3 * options.get("steps", 1),
         "deeplift": 8,
         "gradient-shap": 3 * options.get("samples", 1),
-        "shapley-regions": permutations * regions,
+        "shapley-regions": sets,
         "gradient-x-input": 3,
         "gradient": 3,
         "smoothgrad": 3 * options.get("samples", 1),

@@ -33,9 +33,9 @@ _ALL = (
     Column("fidelity", "fidelity", "1", "higher", "do claims about patches go along with what happens?", chance=0.0),
     Column("residual", "residual", _UNIT, "lower", "how much of the difference is in no cell?"),
     Column("max_sensitivity", "change", "1", "lower", "how much does the map change with the input's last digits?"),
-    Column("kept", "kept", "1", "lower", "how much of its order outlives the weights?", chance=0.0),
-    Column("kept_signed", "kept, signed", "1", "lower", "the same, with signs", chance=0.0),
-    Column("permuted", "permuted", "1", "lower", "how like is it to that of a net that learned nothing?", chance=0.0),
+    Column("kept", "kept", "1", "zero", "how much of its order outlives the weights?", chance=0.0),
+    Column("kept_signed", "kept, signed", "1", "zero", "the same, with signs", chance=0.0),
+    Column("permuted", "permuted", "1", "zero", "how like is it to that of a net that learned nothing?", chance=0.0),
     Column("seeds", "seeds", "1", "higher", "how like are the maps of nets that differ in their seed?", chance=0.0),
 )  # fmt: skip
 

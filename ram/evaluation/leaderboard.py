@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Column", "Leaderboard", "Row", "load_leaderboard"]
+__all__ = ["Column", "Leaderboard", "Row", "Stage", "load_leaderboard"]
 
 import json
 import math
@@ -18,7 +18,7 @@ SCHEMA = "ram-leaderboard/1"
 METHOD, TRIVIAL = "method", "trivial"
 _AGAIN = "Write it again with 'ram evaluate RUN --maps'"
 _Named = TypeVar("_Named", "Column", "Row")
-_BETTER = {"higher": 1.0, "lower": -1.0}
+_WORSE = {"higher": lambda value: -value, "lower": lambda value: value, "zero": abs}
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Column:
     unit
         Of its figures; ``"1"`` where there is none.
     better
-        ``"higher"`` or ``"lower"``.
+        ``"higher"``, ``"lower"``, or ``"zero"``: as near to it as may be, from either side.
     question
         What it answers, in a line.
     how
@@ -48,6 +48,15 @@ class Column:
     question: str
     how: str = ""
     chance: float | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What is left of a method's ranking where the last `layers` layers were drawn anew, with signs and of sizes."""
+
+    layers: int
+    signed: float
+    absolute: float
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,8 @@ class Row:
         Why there is no map.
     notes
         What must be said beside the figures: options, few samples, a ranking that outlives the weights.
+    cascade
+        Stages of the randomisation test, from the linear unit down to the first layer; empty where it was not made.
     """
 
     name: str
@@ -81,6 +92,7 @@ class Row:
     seconds: float = float("nan")
     refused: str = ""
     notes: tuple[str, ...] = ()
+    cascade: tuple[Stage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -149,8 +161,8 @@ class Leaderboard:
         """Return the rows that have a figure in the column, best first; of one kind if given."""
         name = column or self.deciding
         rows = [row for row in self.rows if name in row.figures and kind in ("", row.kind)]
-        sign = _BETTER[self.column(name).better] if rows else 1.0
-        return tuple(sorted(rows, key=lambda row: -sign * row.figures[name].value))
+        worse = _WORSE[self.column(name).better] if rows else abs
+        return tuple(sorted(rows, key=lambda row: worse(row.figures[name].value)))
 
     def best(self, column: str = "", *, kind: str = METHOD) -> Row | None:
         """Return the best method by a column; None where none has a figure."""
@@ -214,8 +226,9 @@ def _row(content: Mapping[str, Any]) -> Row:
     figures = {
         name: Figure(**{key: _number(of) for key, of in one.items()}) for name, one in content["figures"].items()
     }
-    own = {**content, "figures": figures, "seconds": _number(content["seconds"]), "notes": tuple(content["notes"])}
-    return Row(**own)
+    stages = tuple(Stage(**{key: _number(value) for key, value in one.items()}) for one in content["cascade"])
+    own = {"figures": figures, "cascade": stages, "seconds": _number(content["seconds"])}
+    return Row(**{**content, **own, "notes": tuple(content["notes"])})
 
 
 def _number(value: Any) -> Any:

@@ -14,7 +14,7 @@ import copy
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
@@ -62,7 +62,11 @@ def forgotten(net: Regressor, *, layers: int | None = None, seed: int = 0) -> Re
 
 
 def rank_kept(
-    before: Float[np.ndarray, "sample *cells"], after: Float[np.ndarray, "sample *cells"], *, absolute: bool
+    before: Float[np.ndarray, "sample *cells"],
+    after: Float[np.ndarray, "sample *cells"],
+    *,
+    absolute: bool,
+    where: Bool[np.ndarray, "sample *cells"] | None = None,
 ) -> Float[np.ndarray, " sample"]:
     """Return the rank correlation between two maps of each sample: what is left of the first one's order of cells.
 
@@ -72,13 +76,16 @@ def rank_kept(
     ----------
     absolute
         Of the sizes of values, as Adebayo et al. also have it, in place of the values with their signs.
+    where
+        The cells that count; all if None.
 
     >>> rank_kept(np.array([[1.0, -2.0, 3.0]]), np.array([[-1.0, 2.0, -3.0]]), absolute=False)
     array([-1.])
     """
     found = np.full(len(before), np.nan)
-    for row, pair in enumerate(zip(before, after, strict=True)):
-        a, b = (np.abs(one).ravel() if absolute else one.ravel() for one in pair)
+    used = np.ones(before.shape, dtype=bool) if where is None else where
+    for row, (*pair, counts) in enumerate(zip(before, after, used, strict=True)):
+        a, b = (np.abs(one[counts]) if absolute else one[counts] for one in pair)
         if not (np.isfinite(a).all() and np.isfinite(b).all()):
             continue
         a, b = (rankdata(one) - (one.size + 1) / 2 for one in (a, b))

@@ -21,6 +21,7 @@ __all__ = [
     "smoothgrad",
 ]
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -276,30 +277,59 @@ def region_ablation(asked: Asked) -> Tensor:
 def shapley_regions(asked: Asked) -> Tensor:
     """Return each region's Shapley value against the background, spread evenly over the region.
 
-    Source: Castro, Gomez & Tejada 2009, doi:10.1016/j.cor.2008.04.004 (sampled permutations); exact for up to six
-    regions, where all permutations are fewer than what sampling needs.
+    Source: Castro, Gomez & Tejada 2009, doi:10.1016/j.cor.2008.04.004 (sampled permutations); exact for up to seven
+    regions, where all sets of regions are fewer than what sampling needs: Shapley 1953, doi:10.1515/9781400881970-018.
     """
-    from captum.attr import ShapleyValues, ShapleyValueSampling
+    from captum.attr import ShapleyValueSampling
 
+    mask = _region_mask(asked, "shapley-regions")
+    if int(mask.max()) < EXACT_REGIONS:
+        return _spread(_exact_shapley(asked, mask), mask)
     if asked.regions is not None and len(asked.regions) > 1:  # the draws depend on how many regions there are
         return torch.cat([shapley_regions(_only(asked, row)) for row in range(len(asked.x))])
-    mask = _region_mask(asked, "shapley-regions")
-    few = int(mask.max()) < _ALL_PERMUTATIONS
-    options: dict[str, Any] = {} if few else {"n_samples": asked.options["samples"]}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(asked.seed)
-        found = (ShapleyValues if few else ShapleyValueSampling)(asked.module).attribute(
+        found = ShapleyValueSampling(asked.module).attribute(
             asked.x,
             baselines=asked.background[:1].expand_as(asked.x),
             feature_mask=mask,
             perturbations_per_eval=max(1, asked.batch_size // len(asked.x)),
             additional_forward_args=asked.beside,
-            **options,
+            n_samples=asked.options["samples"],
         )
     return _spread(_tensor(found), mask)
 
 
-_ALL_PERMUTATIONS = 6
+EXACT_REGIONS = 7
+"""Up to so many regions every set of them is tried."""
+
+
+def _exact_shapley(asked: Asked, mask: Int[Tensor, "batch channel_or_1 *space"]) -> Tensor:
+    """Return at each value the Shapley value of its region, from the net's answers to every set of regions.
+
+    phi_i = sum over sets S without i of |S|! (n - |S| - 1)! / n! (y(S and i) - y(S)). A region that a sample does not
+    have changes no answer and no other region's value.
+    """
+    count = int(mask.max()) + 1
+    sets = (torch.arange(2**count)[:, None] >> torch.arange(count)) & 1 == 1  # (set, region): which show the sample
+    background = asked.background[:1]
+    with torch.no_grad():
+        answers = torch.stack([
+            asked.module(torch.where(shown.to(mask.device)[mask], asked.x, background), asked.parameters)
+            for shown in sets
+        ])  # fmt: skip
+    sizes = sets.sum(dim=1)
+    found = torch.zeros_like(asked.x)
+    for region in range(count):
+        without = torch.nonzero(~sets[:, region])[:, 0]
+        weights = torch.tensor([
+            math.factorial(size) * math.factorial(count - size - 1) / math.factorial(count)
+            for size in sizes[without].tolist()
+        ])  # fmt: skip
+        gained = (answers[without + 2**region] - answers[without]).double()
+        value = (weights.to(gained)[:, None] * gained).sum(dim=0).to(asked.x)
+        found = torch.where(mask == region, value.view(-1, *(1,) * (asked.x.ndim - 1)), found)
+    return found
 
 
 @contextmanager

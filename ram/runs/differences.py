@@ -23,7 +23,7 @@ from ram.storage.tensors import read_tensors
 
 # Where a run lies, when it ran and what was drawn of it: no part of what it is.
 _APART = {"manifest.json", "times.json", "config.toml", "provenance.json", "report.html", "start.json"}
-_DRAWN = ("pictures/", ".")
+_DRAWN = ("pictures/", ".", "leaderboard")
 _FIGURES = ("mae", "rmse", "bias")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["calibrating_rows", "metrics", "trust_summary", "write_judged", "write_results"]
+__all__ = ["calibrating_rows", "figures_of", "metrics", "trust_summary", "write_judged", "write_results"]
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -72,18 +72,21 @@ def metrics(predictions: Predictions) -> dict[str, dict[str, Figures]]:
 
     None for a figure that does not exist.
     """
-    table: dict[str, dict[str, Figures]] = {}
-    for part in PARTS:
-        rows = predictions.part(part)
-        table[part] = {}
-        for name, unit in zip(rows.target_names, rows.units, strict=True):
-            predicted, measured = rows.column(name)
-            if np.isfinite(measured).any():
-                figures = accuracy(predicted, measured, unit=unit, ids=list(rows.ids)).as_dict()
-                if part == "test" and rows.has_intervals:  # on the other parts nothing honest could be said
-                    figures |= coverage(*rows.interval(name), measured, level=rows.level).as_dict()
-                table[part][name] = {key: _plain(value) for key, value in figures.items()}
-    return table
+    # On the other parts nothing honest could be said of intervals.
+    return {part: figures_of(predictions.part(part), intervals=part == "test") for part in PARTS}
+
+
+def figures_of(rows: Predictions, *, intervals: bool) -> dict[str, Figures]:
+    """Return the accuracy of each target that was measured, and how the intervals did where that is asked for."""
+    found: dict[str, Figures] = {}
+    for name, unit in zip(rows.target_names, rows.units, strict=True):
+        predicted, measured = rows.column(name)
+        if np.isfinite(measured).any():
+            figures = accuracy(predicted, measured, unit=unit, ids=list(rows.ids)).as_dict()
+            if intervals and rows.has_intervals:
+                figures |= coverage(*rows.interval(name), measured, level=rows.level).as_dict()
+            found[name] = {key: _plain(value) for key, value in figures.items()}
+    return found
 
 
 def _plain(value: str | float) -> str | int | float | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["evaluate_maps", "subject_of"]
+__all__ = ["chosen_on_validation", "default_target", "evaluate_maps", "subject_of", "write_leaderboard"]
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -14,13 +15,20 @@ from numpy.typing import NDArray
 from ram.data.dataset import Dataset
 from ram.data.units import compatible, convert
 from ram.errors import ConfigError, DataError, explained, nearest
-from ram.evaluation.leaderboard import Leaderboard
-from ram.evaluation.scoring import Effort, score_maps
+from ram.evaluation.effort import Effort
+from ram.evaluation.leaderboard import Leaderboard, load_leaderboard
+from ram.evaluation.scoring import score_maps
 from ram.evaluation.subject import Subject
+from ram.models.regressor import Regressor
 from ram.runs.ensemble import Ensemble
+from ram.runs.manifest import extend_manifest
 from ram.runs.measured import measured_targets
 from ram.runs.run import Run
+from ram.storage.atomic import write_bytes, write_text
+from ram.storage.names import file_names
 from ram.views.findings import KIND, has_truth
+from ram.views.leaderboard_pictures import board_picture
+from ram.views.style import png, styled
 
 SENSITIVITY, REGION = "sensitivity", "region"
 REFERENCES = ("design", "train-mean-design")
@@ -37,6 +45,8 @@ def evaluate_maps(
     samples: int = 200,
     reference: str | None = None,
     effort: Effort | None = None,
+    beside: Sequence[Run] = (),
+    permuted: Run | None = None,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Leaderboard:
@@ -55,6 +65,10 @@ def evaluate_maps(
     reference
         ``"design"``: the file's reference design, which its truth is against, or ``"train-mean-design"``: the mean
         input of the training part, which is taken where the file holds no design.
+    beside
+        Runs that differ in their seed; the other members of an ensemble are taken by themselves.
+    permuted
+        A run of the same experiment on permuted targets.
 
     Raises
     ------
@@ -65,7 +79,12 @@ def evaluate_maps(
     """
     chosen = target or default_target(run, data)
     subject = subject_of(run, data, chosen, samples=samples, reference=reference)
-    board = score_maps(subject, methods=methods, effort=effort, seed=seed, progress=progress)
+    others = [*(run.members[1:] if isinstance(run, Ensemble) else ()), *beside]
+    board = score_maps(
+        subject, methods=methods, effort=effort, seed=seed, progress=progress,
+        seeds=[_comparable(run, other, chosen) for other in others],
+        permuted=None if permuted is None else _comparable(run, permuted, chosen),
+    )  # fmt: skip
     word = _reference_word(data, reference)
     named = "the file's reference design" if word == "design" else "the training part's mean input"
     return replace(board, run=run.name, data=data.name, digest=data.digest, part=part, reference=named)
@@ -119,6 +138,24 @@ def subject_of(run: Run, data: Dataset, target: str, *, samples: int = 200, refe
         regions=chosen.regions_array() if chosen.region_names and not front else None,
         region_names=chosen.region_names,
     )
+
+
+def _comparable(run: Run, other: Run, target: str) -> Regressor:
+    """Return the net of another run, which must answer about the same inputs.
+
+    Raises
+    ------
+    ConfigError
+        Where channels, axes or parameters are others, or it does not know the target.
+    """
+    first, second = (single_run(one).spec for one in (run, other))
+    sizes = [[axis.size for axis in spec.axes] for spec in (first, second)]
+    same = first.channels == second.channels and sizes[0] == sizes[1] and first.parameters == second.parameters
+    if same and target in other.units:
+        return single_run(other).regressor.behind
+    allowed = f"of the same channels, axes and parameters as {run.path}, with target {target}"
+    got = f"{', '.join(second.channels)} on {' x '.join(map(str, sizes[1]))}, targets {', '.join(other.units)}"
+    raise ConfigError(explained(where=str(other.path), what="a run to compare maps with", allowed=allowed, got=got))
 
 
 def single_run(run: Run) -> Run:
@@ -217,3 +254,37 @@ def _region(data: Dataset, target: str) -> Bool[np.ndarray, "sample *space"] | N
 def _no_choice(run: Run, what: str, got: str, known: Sequence[str]) -> str:
     step = nearest(got, known)
     return explained(where=str(run.path), what=what, allowed=f"one of {', '.join(known)}", got=got, next_step=step)
+
+
+def board_name(run: Run, data: Dataset, board: Leaderboard) -> str:
+    """Return how the files of a board begin: ``leaderboard``; with the target and the part where they are others."""
+    words = ["leaderboard"]
+    if board.target != default_target(run, data):
+        words += file_names([board.target])
+    return ".".join(words if board.part == "test" else [*words, board.part])
+
+
+def write_leaderboard(run: Run, data: Dataset, board: Leaderboard) -> list[Path]:
+    """Write a board and its picture into the run's folder and its manifest; return their paths.
+
+    A board of the test part says which method was best on the validation part, where that board is in the folder.
+    """
+    name = board_name(run, data, board)
+    with styled():
+        picture = png(board_picture(board))
+    write_text(run.path / f"{name}.json", board.to_json() + "\n")
+    write_bytes(run.path / f"{name}.png", picture)
+    extend_manifest(run.path, [f"{name}.json", f"{name}.png"])
+    return [run.path / f"{name}.json", run.path / f"{name}.png"]
+
+
+def chosen_on_validation(run: Run, data: Dataset, board: Leaderboard) -> Leaderboard:
+    """Return a board of the test part with the method that was best on the validation part; others as they are."""
+    path = run.path / f"{board_name(run, data, replace(board, part='validation'))}.json"
+    if board.part != "test" or not path.is_file():
+        return board
+    validation = load_leaderboard(path)
+    best = validation.best()
+    if best is None:
+        return board
+    return replace(board, choice={"method": best.name, "column": validation.deciding, "part": "validation"})

@@ -12,6 +12,7 @@ import numpy as np
 from ram.evaluation.regions import RegionRow
 from ram.views import group_sections, map_sections, population_sections, trust_sections
 from ram.views.adapted import adapted
+from ram.views.leaderboard_sections import leaderboards
 from ram.views.numbers import figure, fixed, per_cent
 from ram.views.pictures import errors, scatter, training_curve
 from ram.views.story import Story
@@ -43,6 +44,7 @@ def page(story: Story) -> Content:
         "regions": map_sections.regions(story),
         "parts": map_sections.parts(story),
         "physics": map_sections.physics(story),
+        "leaderboards": leaderboards(story.run),
         "data": _data(story),
         "training": {"picture": embedded(training_curve(story.run.history, units=story.run.units), "training curves")},
         "config": list(_flat(story.run.config.model_dump(mode="json"))),
@@ -153,7 +155,8 @@ def _anchors(content: Content) -> list[tuple[str, str]]:
     every = [
         ("accuracy", "Numbers"), ("groups", "Groups"), ("adapted", "Before and after"), ("trust", "Trust"),
         ("maps", "Maps"), ("ranges", "Ranges"), ("errors", "Errors"), ("regions", "Regions"), ("parts", "Parts"),
-        ("physics", "Physics"), ("data", "Data"), ("training", "Training"), ("config", "Config and provenance"),
+        ("physics", "Physics"), ("leaderboards", "Methods"), ("data", "Data"),
+        ("training", "Training"), ("config", "Config and provenance"),
     ]  # fmt: skip
     return [pair for pair in every if content.get(pair[0], "there") is not None]
 
