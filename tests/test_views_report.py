@@ -362,7 +362,8 @@ def test_hostile_words_arrive_as_words() -> None:
                 "gallery": {"title": HOSTILE, "words": [HOSTILE], "cards": [card]},
                 "regions": {"words": [HOSTILE], "picture": picture, "tables": [table]},
                 "parts": {"title": HOSTILE, "words": [HOSTILE], "tables": [table]},
-                "physics": {"words": [HOSTILE], "table": table}, "data": [(HOSTILE, HOSTILE)],
+                "physics": {"words": [HOSTILE], "table": table, "influences": [table]}, "warnings": [HOSTILE],
+                "data": [(HOSTILE, HOSTILE)],
                 "training": {"picture": picture}, "config": [(HOSTILE, HOSTILE)], "provenance": [(HOSTILE, HOSTILE)],
             }
         )

@@ -199,6 +199,14 @@ def report(
             help="Drawn on maps: 'frequency = 0.96 * speed / (2 * depth)', of parameters and targets. May be repeated.",
         ),
     ] = None,
+    simulator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FUNCTION",
+            help="Asked what each region does to the target: ram.physics.wheel:frequencies, or solver.py:run.",
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes for the simulator's work.")] = 1,
 ) -> None:
     """Write the run's report, one HTML file that needs nothing else, and pictures beside it."""
     import ram
@@ -209,7 +217,7 @@ def report(
 
         say(f"report: {write_cross_validation(CrossValidation(run))}")
         return
-    page = ram.write_report(ram.open_run(run), lines=tuple(lines or ()))
+    page = ram.write_report(ram.open_run(run), lines=tuple(lines or ()), simulator=simulator, jobs=jobs)
     say(f"report: {page}")
     for picture in sorted((page.parent / "pictures").glob("*.png")):
         say(f"picture: {picture}")

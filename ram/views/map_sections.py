@@ -16,6 +16,7 @@ from ram.maps.ensemble_map import EnsembleMap
 from ram.maps.sight import Sight
 from ram.views.carried import most_of_it
 from ram.views.findings import KIND, Explained
+from ram.views.influence import Influence
 from ram.views.numbers import Writer, figure, fixed, per_cent
 from ram.views.panels import panel
 from ram.views.pictures import region_bars
@@ -88,6 +89,12 @@ _RANKS = (
     "Rank correlation (Spearman) between map and physics over the cells with material, the truth summed on the "
     "net's own cells, sample by sample: 1 puts every cell in the right order, 0 is chance. A map without any net "
     "(one channel minus that of the mean design) stands beside it: what a net adds must be more than that."
+)
+
+_INFLUENCES = (
+    "Is it right for the right reason? Each region of each sample was given the reference's design. Of the map: mean "
+    "absolute contribution; of the net's answers: standard deviation of their change; of physics: mean absolute "
+    "influence. A region with much of map and answers and nothing of physics is a shortcut; the report warns of it."
 )
 
 
@@ -329,7 +336,19 @@ def physics(story: Story) -> Content:
         "mean design, net",
         "by the solver",
     ]
-    return {"words": words, "table": {"head": head, "rows": rows} if rows else None}
+    if story.influences:
+        words.append(_INFLUENCES)
+    tables = [_influence_table(found) for found in story.influences.values()]
+    return {"words": words, "table": {"head": head, "rows": rows} if rows else None, "influences": tables}
+
+
+def _influence_table(found: Influence) -> Content:
+    shares = zip(found.names, *found.shares, strict=True)
+    return {
+        "caption": f"{found.target}: shares of the regions, physics {found.how} ({len(found.carried):,} samples)",
+        "head": ["region", "of the map", "of the net's answers", "of physics"],
+        "rows": [[name, *map(per_cent, row)] for name, *row in shares],
+    }
 
 
 def _physics_row(story: Story, name: str, found: Explained) -> list[str]:

@@ -16,6 +16,7 @@ import numpy as np
 from markupsafe import Markup
 
 import ram
+from ram.data.simulators import Simulator, load_simulator
 from ram.runs.manifest import extend_manifest
 from ram.runs.run import Run
 from ram.storage.atomic import write_bytes, write_text
@@ -29,7 +30,9 @@ PICTURES = ("pictures/accuracy.png", "pictures/maps.png", "pictures/regions.png"
 _IN_PICTURE = 4  # samples in pictures/maps.png
 
 
-def write_report(run: Run, *, lines: Sequence[str] = ()) -> Path:
+def write_report(
+    run: Run, *, lines: Sequence[str] = (), simulator: Simulator | str | None = None, jobs: int = 1
+) -> Path:
     """Write ``report.html`` and the pictures of `PICTURES` into the run's folder; return the page's path.
 
     All is computed before anything is written, and each file is replaced as a whole; the manifest comes last.
@@ -40,16 +43,23 @@ def write_report(run: Run, *, lines: Sequence[str] = ()) -> Path:
     lines
         That physics expects along an axis of the maps, drawn besides those of the run's config, such as
         ``"frequency = 0.96 * p_wave_speed / (2 * depth)"``: a formula of parameters and targets of the data file.
+    simulator
+        That says what regions do to the target, ``"ram.physics.wheel:frequencies"``: the report warns of regions that
+        the net goes by and that have no influence. Without one, the contributions in the data file say it, if there are
+        some. Its code is run.
+    jobs
+        Processes for the simulator's work.
 
     Raises
     ------
     ConfigError
-        Where a line is none, or names what is not there.
+        Where a line or a simulator is none, or names what is not there.
     DataError
         Where the run's data file is gone or another one, or the folder cannot be written.
     """
+    asked = load_simulator(simulator) if isinstance(simulator, str) else simulator
     with styled():
-        story = tell(run, lines=lines)
+        story = tell(run, lines=lines, simulator=asked, jobs=jobs)
         text, pictures = render(page(story)), _pictures(story)
     (run.path / "pictures").mkdir(exist_ok=True)
     for name, content in pictures.items():

@@ -12,6 +12,7 @@ import numpy as np
 from ram.evaluation.regions import RegionRow
 from ram.views import group_sections, map_sections, population_sections, trust_sections
 from ram.views.adapted import adapted
+from ram.views.influence import warning
 from ram.views.leaderboard_sections import leaderboards
 from ram.views.numbers import figure, fixed, per_cent
 from ram.views.pictures import errors, scatter, training_curve
@@ -32,6 +33,7 @@ def page(story: Story) -> Content:
         "title": _title(story),
         "subtitle": _subtitle(story),
         "summary": summary(story),
+        "warnings": [words for found in story.influences.values() for words in warning(found)],
         "tiles": _tiles(story),
         "hero": map_sections.hero(story),
         "accuracy": _accuracy(story),

@@ -5,16 +5,18 @@ from __future__ import annotations
 __all__ = ["Story", "tell"]
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from ram.data.dataset import Dataset
 from ram.data.lines import Line, line_in
+from ram.data.simulators import Simulator
 from ram.maps.regression_map import RegressionMap
 from ram.runs.predictions import Predictions
 from ram.runs.run import Run
 from ram.views.findings import Explained, explained, explained_targets, has_truth
+from ram.views.influence import Influence, influences
 from ram.views.numbers import Writer, fixed, writer_for
 from ram.views.panels import Scale, Scene, shared_scale
 from ram.views.pictures import Cloud
@@ -45,6 +47,8 @@ class Story:
         Their pictures, and the one scale of them all.
     lines
         That physics expects on the maps.
+    influences
+        By target: what regions do to map, net and physics, where physics is known.
     """
 
     run: Run
@@ -58,6 +62,7 @@ class Story:
     scenes: list[Scene]
     scale: Scale
     lines: tuple[Line, ...] = ()
+    influences: Mapping[str, Influence] = field(default_factory=dict)
 
     @property
     def first(self) -> str:
@@ -76,13 +81,18 @@ class Story:
         return float(self.test.column(self.first)[1][np.flatnonzero(self.test.ids == name)[0]])
 
 
-def tell(run: Run, *, lines: Sequence[str] = ()) -> Story:
+def tell(run: Run, *, lines: Sequence[str] = (), simulator: Simulator | None = None, jobs: int = 1) -> Story:
     """Return what a run has to say.
 
     Parameters
     ----------
     lines
         That physics expects on maps, besides those of the run's config: ``"frequency = 0.96 * speed / (2 * depth)"``.
+
+    simulator
+        Asked what regions do to the target, in place of the contributions in the file.
+    jobs
+        Of the simulator's work.
 
     Raises
     ------
@@ -114,6 +124,7 @@ def tell(run: Run, *, lines: Sequence[str] = ()) -> Story:
         scenes=drawn,
         scale=shared_scale(drawn, unit="%" if shown.maps.log else run.units[first]),
         lines=expected,
+        influences=influences(run, part, simulator=simulator, jobs=jobs),
     )
 
 
