@@ -46,4 +46,8 @@ class Effort:
 
     def samples(self, count: int, *, views: int) -> int:
         """Return of how many samples a score is, for a net whose answer takes so many passes."""
-        return max(min(count, _LEAST), count // views)
+        return max(min(max(count // 2, 1), _LEAST), count // views)
+
+    def times(self, most: int, *, cost: float) -> int:
+        """Return how often the maps of a few samples may be made again, of `cost` passes each: once at least."""
+        return int(max(1, min(most, self.passes // (self.least_again * cost))))

@@ -84,8 +84,9 @@ class Asked:
             return found, None
         if candidate.maps.adds_up:
             found["residual"] = np.abs(candidate.maps.residual), None
-        few = self.subject[: self._few(candidate, self.effort.changed, times=self.effort.draws)]
-        found["max_sensitivity"] = max_sensitivity(few, candidate, draws=self.effort.draws, seed=self.seed), None
+        draws = self.effort.times(self.effort.draws, cost=self._cost(candidate))
+        few = self.subject[: self._few(candidate, self.effort.changed, times=draws)]
+        found["max_sensitivity"] = max_sensitivity(few, candidate, draws=draws, seed=self.seed), None
         try:
             kept = self._kept(candidate)
         except RamError:  # a net without its weights may be one that the method refuses
@@ -99,13 +100,21 @@ class Asked:
         return found, kept
 
     def _kept(self, candidate: Candidate) -> Kept:
-        times = len(self._cascade.layers) * self.effort.draws
-        return self._cascade.kept(candidate, rows=self._few(candidate, len(self._cascade.subject), times=times))
+        """Return what the cascade leaves; of a slow method with one draw, of a very slow one after its last stage."""
+        stages = len(self._cascade.layers)
+        nets = self.effort.times(stages * self.effort.draws, cost=self._cost(candidate))
+        draws = max(1, nets // stages)
+        stages = stages if nets >= stages else 1
+        rows = self._few(candidate, self.effort.forgotten, times=stages * draws)
+        return self._cascade.kept(candidate, rows=rows, stages=stages, draws=draws)
+
+    def _cost(self, candidate: Candidate) -> int:
+        return passes_of(method_called(candidate.name), self.subject, candidate.options)
 
     def _few(self, candidate: Candidate, count: int, *, times: int) -> int:
         """Return of how many samples maps can be made again so many times, at most `count`."""
-        cost = times * passes_of(method_called(candidate.name), self.subject, candidate.options)
-        affordable = int(self.effort.passes // cost)
+        affordable = self.effort.passes // (times * self._cost(candidate))
+        count = self.effort.samples(count, views=self.subject.views)
         return int(min(candidate.rows, count, max(self.effort.least_again, affordable)))
 
 
@@ -128,7 +137,7 @@ def hows(asked: Asked) -> dict[str, str]:
         "deletion_neighbour": f"what is taken away shows another sample, {rough}",
         "road": f"error without the largest cells minus without the smallest, imputed, {samples(effort.imputed)}",
         "residual": "prediction minus baseline minus the sum of the map, absolute",
-        "max_sensitivity": f"inputs moved by 2 % of each channel's scale, {effort.draws} draws, "
+        "max_sensitivity": f"inputs moved by 2 % of each channel's scale, {effort.draws} draws at most, "
         f"{samples(effort.changed)} at most",
         "seeds": f"rank correlation with signs, mean over pairs of {1 + len(asked.seeds)} nets, "
         f"{samples(effort.forgotten)} at most",
@@ -136,5 +145,5 @@ def hows(asked: Asked) -> dict[str, str]:
     }
     patches = f"{effort.patches} patches that show the reference, {samples(effort.claimed)}"
     found |= dict.fromkeys(("infidelity", "fidelity"), patches)
-    words = f"rank correlation with the trained net's map, all weights drawn anew, {effort.draws} draws"
+    words = f"rank correlation with the trained net's map, all weights drawn anew, {effort.draws} draws at most"
     return found | {"kept": f"{words}, of sizes", "kept_signed": f"{words}, with signs"}

@@ -108,18 +108,24 @@ class Cascade:
         seeds = [self.seed + draw for draw in range(self.draws)]
         return [[forgotten(self.subject.net, layers=layers, seed=seed) for seed in seeds] for layers in self.layers]
 
-    def kept(self, candidate: Candidate, *, rows: int) -> Kept:
-        """Return what is left of the ranking of a method's maps, of the first `rows` samples."""
+    def kept(self, candidate: Candidate, *, rows: int, stages: int = 0, draws: int = 0) -> Kept:
+        """Return what is left of the ranking of a method's maps, of the first `rows` samples.
+
+        Parameters
+        ----------
+        stages, draws
+            Of the last stages alone, and of so many draws; all of them if 0.
+        """
         assert candidate.maps is not None, "a method's own maps"
         some = self.subject[:rows]
         before = values_of(some, candidate.maps[:rows])
         found: dict[bool, list[np.ndarray]] = {False: [], True: []}
-        for nets in self.nets:
-            after = [values_of(some, self._maps(candidate, some, net)) for net in nets]
-            for absolute, stages in found.items():
+        for nets in self.nets[-stages:]:
+            after = [values_of(some, self._maps(candidate, some, net)) for net in nets[: draws or None]]
+            for absolute, kept in found.items():
                 each = [_likeness(some, before, one, absolute=absolute) for one in after]
-                stages.append(np.mean(each, axis=0))
-        return Kept(self.layers, np.stack(found[False]), np.stack(found[True]))
+                kept.append(np.mean(each, axis=0))
+        return Kept(self.layers[-stages:], np.stack(found[False]), np.stack(found[True]))
 
     def _maps(self, candidate: Candidate, some: Subject, net: Regressor) -> RegressionMap:
         return some.explain(candidate.name, net=net, options=candidate.options, seed=self.seed)
