@@ -9,7 +9,7 @@ import pytest
 
 from ram.axes import Axis
 from ram.errors import DataError
-from ram.evaluation.localisation import rank_agreement, summed_on_cells
+from ram.evaluation.localisation import cells_that_count, material_points, rank_agreement, summed_on_cells
 from ram.evaluation.regions import RegionTable, region_table
 from ram.maps.regression_map import RegressionMap
 
@@ -194,3 +194,17 @@ def test_a_table_is_frozen(regions: np.ndarray) -> None:
     assert isinstance(table, RegionTable)
     with pytest.raises(AttributeError):
         table.unit = "kHz"  # type: ignore[misc]
+
+
+def test_cells_count_where_sample_or_reference_holds_material() -> None:
+    x = np.zeros((2, 2, SIZE, SIZE))
+    x[0, 1, 0, 0] = 0.1
+    reference = np.zeros((2, SIZE, SIZE))
+    reference[1, -1, -1] = 1.0
+    points = material_points(x, reference, channels=["thickness", "fill"])
+    where = cells_that_count(points, source=axes(SIZE), cells=axes(CELLS), count=2)
+    expected = np.zeros((2, CELLS, CELLS), dtype=bool)
+    expected[0, 0, 0] = expected[:, -1, -1] = True
+    np.testing.assert_array_equal(where, expected)
+    assert material_points(x, reference, channels=["a", "b"]) is None
+    assert cells_that_count(None, source=axes(SIZE), cells=axes(CELLS), count=2).all()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["rank_agreement", "summed_on_cells"]
+__all__ = ["cells_that_count", "material_points", "rank_agreement", "summed_on_cells"]
 
 from collections.abc import Sequence
 
@@ -36,6 +36,35 @@ def summed_on_cells(
         moved = np.moveaxis(values, dimension, -1) @ overlap(fine, coarse).T
         values = np.moveaxis(moved, -1, dimension)
     return values
+
+
+def material_points(
+    x: Float[np.ndarray, "sample channel *space"],
+    reference: Float[np.ndarray, "channel *space"] | None,
+    *,
+    channels: Sequence[str],
+) -> Bool[np.ndarray, "sample *space"] | None:
+    """Return where sample or reference hold material, by the channel ``fill``; None, all points, where there is none.
+
+    A void in both is nothing that a map could be right about.
+
+    >>> material_points(np.array([[[0.0, 0.5]]]), np.array([[0.0, 0.0]]), channels=["fill"])
+    array([[False,  True]])
+    """
+    if "fill" not in channels:
+        return None
+    number = list(channels).index("fill")
+    own = x[:, number] > 0
+    return np.asarray(own if reference is None else own | (reference[number] > 0))
+
+
+def cells_that_count(
+    points: Bool[np.ndarray, "sample *space"] | None, *, source: Sequence[Axis], cells: Sequence[Axis], count: int
+) -> Bool[np.ndarray, "sample *cells"]:
+    """Return the cells that hold a point that counts; all cells of `count` samples where all points do."""
+    if points is None:
+        return np.ones((count, *(axis.size for axis in cells)), dtype=bool)
+    return np.asarray(summed_on_cells(points.astype(np.float64), source=source, cells=cells) > 0)
 
 
 def rank_agreement(

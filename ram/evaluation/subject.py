@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ram.axes import Axis
 from ram.errors import DataError, explained
-from ram.evaluation.localisation import summed_on_cells
+from ram.evaluation.localisation import cells_that_count, summed_on_cells
 from ram.maps.activation import evaluating, uncompiled
 from ram.maps.explain import explain_regressor
 from ram.maps.methods import Method, method_called
@@ -158,9 +158,7 @@ class Subject:
     @cached_property
     def where(self) -> Bool[np.ndarray, "sample *cells"]:
         """The net's own cells that hold a point that counts."""
-        if self.material is None:
-            return np.ones((len(self), *(axis.size for axis in self.cells)), dtype=bool)
-        return summed_on_cells(self.material.astype(np.float64), source=self.axes, cells=self.cells) > 0
+        return cells_that_count(self.material, source=self.axes, cells=self.cells, count=len(self))
 
     @cached_property
     def region_cells(self) -> Bool[np.ndarray, "sample *cells"] | None:

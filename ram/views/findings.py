@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 
 from ram.data.dataset import Dataset
 from ram.data.units import convert
-from ram.evaluation.localisation import rank_agreement, summed_on_cells
+from ram.evaluation.localisation import cells_that_count, material_points, rank_agreement, summed_on_cells
 from ram.evaluation.regions import RegionTable, region_table
 from ram.maps.fronts import over_input
 from ram.maps.regression_map import RegressionMap
@@ -158,7 +158,8 @@ def regions_by(
 
 def _agreement(run: Run, data: Dataset, maps: RegressionMap, truth: Float[np.ndarray, "sample *space"]) -> Agreement:
     cells = summed_on_cells(truth, source=maps.input_axes, cells=maps.axes)
-    material = cells != 0  # physics gives exactly nothing to a cell without material in design and reference
+    points = material_points(data.x(), data.reference_design(), channels=list(data.channels))
+    material = cells_that_count(points, source=maps.input_axes, cells=maps.axes, count=len(maps))
     trivial = _trivial(data, maps, cells, material)
     best = max(trivial, key=lambda name: np.nan_to_num(trivial[name], nan=-2.0))
     measured = _measured(run, data, maps.target)

@@ -17,6 +17,7 @@ from ram.data.units import compatible, convert
 from ram.errors import ConfigError, DataError, explained, nearest
 from ram.evaluation.effort import Effort
 from ram.evaluation.leaderboard import Leaderboard, load_leaderboard
+from ram.evaluation.localisation import material_points
 from ram.evaluation.scoring import score_maps
 from ram.evaluation.subject import Subject
 from ram.models.regressor import Regressor
@@ -133,7 +134,7 @@ def subject_of(run: Run, data: Dataset, target: str, *, samples: int = 200, refe
         contribution=_truth(run, chosen, target) if known.any() else None,
         sensitivity={} if front else _sensitivities(run, chosen, target),
         mean_sensitivity={} if front else _mean_sensitivities(run, target),
-        material=None if front else _material(chosen, x, np.asarray(against)),
+        material=None if front else material_points(x, np.asarray(against), channels=list(chosen.channels)),
         region=None if front else _region(chosen, target),
         regions=chosen.regions_array() if chosen.region_names and not front else None,
         region_names=chosen.region_names,
@@ -232,16 +233,6 @@ def _mean_sensitivities(run: Run, target: str) -> dict[str, Float[np.ndarray, "*
             rows = _spread_evenly(rows, _MOST_SENSITIVITIES)
             found[channel] = _sensitivities(run, train[rows], target)[channel].mean(axis=0)
     return found
-
-
-def _material(
-    data: Dataset, x: Float[np.ndarray, "sample channel *space"], reference: Float[np.ndarray, "channel *space"]
-) -> Bool[np.ndarray, "sample *space"] | None:
-    """Return where sample or reference hold material, of data with a channel ``fill``; None: all points count."""
-    names = list(data.channels)
-    if "fill" not in names:
-        return None
-    return np.asarray((x[:, names.index("fill")] > 0) | (reference[names.index("fill")] > 0))
 
 
 def _region(data: Dataset, target: str) -> Bool[np.ndarray, "sample *space"] | None:
