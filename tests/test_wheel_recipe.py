@@ -30,6 +30,10 @@ def made(recipe, tmp_path_factory) -> Path:
     return path
 
 
+def axes(data: ram.Dataset) -> dict[str, np.ndarray]:
+    return {axis.name: axis.centres for axis in data.axes}
+
+
 @pytest.fixture(scope="module")
 def data(made) -> ram.Dataset:
     return ram.open_dataset(made)
@@ -72,6 +76,27 @@ def test_parts_are_fixed_by_the_index(data):
 def test_truth_goes_to_the_first_samples_of_each_part(recipe):
     tasks = recipe._tasks(60, {"test": 60, "train": 2, "validation": 1})
     assert [task.index for task in tasks if task.truth] == [0, 1, 2, 3, 20, 40]
+
+
+def test_blends_are_solved_designs_on_the_way_from_the_mean_design(recipe, data, tmp_path):
+    recipe.make(tmp_path / "more.h5", **OPTIONS, truth_train=1, blends=3, progress=False)
+    more = ram.open_dataset(tmp_path / "more.h5")
+    assert len(more) == len(data) + 3
+    np.testing.assert_array_equal(more[: len(data)].x(), data.x())
+    mean = data.reference_design()
+    for base, blend in zip(data.subset("train")[:3], more[len(data) :], strict=True):
+        assert blend.id == f"{base.id}-blend"
+        change, whole = blend.x - mean, base.x - mean
+        share = float((change * whole).sum() / (whole * whole).sum())
+        assert 0 < share < 1
+        np.testing.assert_allclose(change, share * whole, atol=1e-5)
+        low, high = sorted((base.targets["mass"], float(wheel.frequencies(mean, axes(data))["mass"])))
+        assert low < blend.targets["mass"] < high
+        again = wheel.frequencies(blend.x.astype(np.float64), axes(data))
+        assert again["umbrella"] == pytest.approx(blend.targets["umbrella"], rel=1e-4)  # float32 in the file
+    assert list(more.subset("validation").ids) == list(data.subset("validation").ids)
+    with pytest.raises(ConfigError, match="blends must be 0 to 18, one for each training wheel"):
+        recipe.make(tmp_path / "too.h5", **OPTIONS, blends=19, progress=False)
 
 
 def test_inputs_are_the_images_of_the_designs(data):

@@ -24,6 +24,7 @@ from ram.data.making import compute_in_order, partial_folder
 from ram.errors import ConfigError, SolverError, explained
 from ram.physics import wheel
 from ram.physics.design import WINDOW_MM
+from ram.randomness import generator
 
 VERSION = 3  # raise it when the same seed gives other wheels or other values
 CHANNELS = {"fill": "1", "thickness": "mm"}
@@ -56,10 +57,17 @@ Report = Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What one sample needs: its number, and whether its maps are computed."""
+    """What one sample needs: its number, whether its maps are computed, and how far it lies from the mean design.
+
+    Attributes
+    ----------
+    blend
+        1: the wheel itself; below, a design on the straight way from the mean design (0) to it.
+    """
 
     index: int
     truth: bool
+    blend: float = 1.0
 
 
 def part_of(index: int) -> str:
@@ -81,6 +89,7 @@ def make(
     truth_test: int | None = None,
     truth_train: int = 0,
     truth_validation: int = 0,
+    blends: int = 0,
     progress: bool | Callable[[int, int], None] = True,
 ) -> None:
     """Write `samples` wheels of `size` x `size` pixels to `output`.
@@ -95,6 +104,9 @@ def make(
         Worker processes; the bytes of the file do not depend on it.
     truth_test, truth_train, truth_validation
         Number of test (None: all), training and validation samples that carry the maps known from physics.
+    blends
+        Number of training samples more: of the first training wheels a design on the straight way from the mean design
+        to each, solved for its targets. They carry no maps, but are what integrated gradients ask a net about.
     progress
         Whether to show a bar, or who is told (done, in all).
 
@@ -103,26 +115,30 @@ def make(
     ConfigError
         Fewer than 3 samples or fewer than 24 pixels.
     """
-    _check(samples=samples, size=size)
+    _check(samples=samples, size=size, blends=blends)
     reference = mean_design(samples=samples, size=size, seed=seed)
     truths = {"test": samples if truth_test is None else truth_test, "train": truth_train}
-    tasks = _tasks(samples, truths | {"validation": truth_validation})
+    tasks = _tasks(samples, truths | {"validation": truth_validation}) + _blends(samples, blends, seed=seed)
     folder = partial_folder(output)
     results = compute_in_order(
         partial(solved, size=size, seed=seed, reference=reference),
         tasks,
         jobs=jobs,
         folder=folder,
-        fingerprint=f"wheel {VERSION} {samples} {size} {seed} {truth_test} {truth_train} {truth_validation}",
+        fingerprint=f"wheel {VERSION} {samples} {size} {seed} {truth_test} {truth_train} {truth_validation} {blends}",
         progress=progress,
     )
     failures: list[str] = []
-    spec = specification(samples=samples, size=size, seed=seed, reference=reference)
-    write_dataset(output, spec, _records(tasks, results, size=size, seed=seed, failures=failures))
-    _tell(failures, samples)
+    spec = specification(samples=samples, size=size, seed=seed, reference=reference, blends=blends)
+    write_dataset(output, spec, _records(tasks, results, size=size, seed=seed, reference=reference, failures=failures))
+    _tell(failures, len(tasks))
 
 
-def _check(*, samples: int, size: int) -> None:
+def _check(*, samples: int, size: int, blends: int) -> None:
+    training = sum(part_of(index) == "train" for index in range(samples))
+    if not 0 <= blends <= training:
+        allowed = f"0 to {training}, one for each training wheel"
+        raise ConfigError(explained(where="datasets/wheel", what="blends", allowed=allowed, got=blends))
     for name, value, least in (("samples", samples, 3), ("size", size, 24)):
         if value < least:
             raise ConfigError(explained(where="datasets/wheel", what=name, allowed=f"at least {least}", got=value))
@@ -136,6 +152,20 @@ def _tasks(samples: int, truths: Mapping[str, int]) -> list[Task]:
         tasks.append(Task(index, left[part] > 0))
         left[part] -= 1
     return tasks
+
+
+def _blends(samples: int, count: int, *, seed: int) -> list[Task]:
+    """Return designs between the mean design and the first `count` training wheels, evenly drawn."""
+    training = [index for index in range(samples) if part_of(index) == "train"][:count]
+    return [Task(index, truth=False, blend=float(generator(seed, "blend", index).uniform())) for index in training]
+
+
+def blended(image: wheel.WheelImage, reference: Image, *, blend: float) -> wheel.WheelImage:
+    """Return the image that lies at `blend` on the straight way from `reference` (0) to `image` (1)."""
+    fill, thickness = (
+        before + blend * (of - before) for before, of in zip(reference, (image.fill, image.thickness), strict=True)
+    )
+    return image if blend == 1.0 else dataclasses.replace(image, fill=fill, thickness=thickness)
 
 
 def image_of(index: int, *, size: int, seed: int) -> wheel.WheelImage:
@@ -155,7 +185,7 @@ def mean_design(*, samples: int, size: int, seed: int) -> Image:
 
 def solved(task: Task, *, size: int, seed: int, reference: Image) -> dict[str, Float[np.ndarray, "..."] | float]:
     """Return targets, maps and remarks of one sample, by name; a map's name is ``target/kind``."""
-    image = image_of(task.index, size=size, seed=seed)
+    image = blended(image_of(task.index, size=size, seed=seed), reference, blend=task.blend)
     found = wheel.solve(image.fill, image.thickness, pitch_mm=image.pitch_mm, sensitivities=task.truth, modes=5)
     result: dict[str, Float[np.ndarray, "..."] | float] = dict(found.targets)
     result |= {"dropped_pixels": float(found.dropped)}
@@ -169,7 +199,7 @@ def solved(task: Task, *, size: int, seed: int, reference: Image) -> dict[str, F
     return result | {"truth_points": float(truth.points), "truth_residual": truth.worst}
 
 
-def specification(*, samples: int, size: int, seed: int, reference: Image) -> DatasetSpec:
+def specification(*, samples: int, size: int, seed: int, reference: Image, blends: int = 0) -> DatasetSpec:
     """Return what the data set declares; its axes have their origin at the wheel's centre."""
     pitch = WINDOW_MM / size
     start = -(size - 1) / 2 * pitch
@@ -179,7 +209,8 @@ def specification(*, samples: int, size: int, seed: int, reference: Image) -> Da
         name="wheel",
         source="generated: ram.physics.wheel",
         licence="MIT",
-        created_with=f"datasets/wheel version {VERSION}, samples {samples}, size {size}, seed {seed}",
+        created_with=f"datasets/wheel version {VERSION}, samples {samples}, size {size}, seed {seed}"
+        + (f", blends {blends}" if blends else ""),
         axes=tuple(Axis.uniform(name, "mm", size=size, step=pitch, start=start) for name in ("y", "x")),
         channels=CHANNELS,
         targets=wheel.TARGETS,
@@ -187,7 +218,7 @@ def specification(*, samples: int, size: int, seed: int, reference: Image) -> Da
         truth=truth,
         regions=wheel.REGIONS,
         symmetries=("rotate90", "mirror"),
-        count=samples,
+        count=samples + blends,
         reference=reference,
         notes="Planar aluminium discs, clamped at the hub. solver_status: 0 solved, 1 solved but odd (material that "
         "hangs on nothing was left out, or a target has no contributions because modes exchange their character on the "
@@ -205,6 +236,7 @@ def _records(
     *,
     size: int,
     seed: int,
+    reference: Image,
     failures: list[str],
 ) -> Iterator[Record]:
     for task, result in zip(tasks, results, strict=True):
@@ -212,18 +244,19 @@ def _records(
             if not result.startswith(SolverError.__name__):
                 raise RuntimeError(f"wheel {task.index} of seed {seed}: {result}")
             failures.append(f"wheel {task.index} of seed {seed}: {result}")
-        yield _record(task.index, {} if isinstance(result, str) else result, size=size, seed=seed)
+        image = blended(image_of(task.index, size=size, seed=seed), reference, blend=task.blend)
+        yield _record(task, image, {} if isinstance(result, str) else result, seed=seed)
 
 
-def _record(index: int, result: Mapping[str, Any], *, size: int, seed: int) -> Record:
-    design, image = wheel.design(seed, index), image_of(index, size=size, seed=seed)
+def _record(task: Task, image: wheel.WheelImage, result: Mapping[str, Any], *, seed: int) -> Record:
+    design = wheel.design(seed, task.index)
     keys = [(name, kind) for name, _, kind in (key.partition("/") for key in result) if kind]
     return Record(
-        id=f"wheel-{seed}-{index:06d}",
+        id=f"wheel-{seed}-{task.index:06d}{'' if task.blend == 1.0 else '-blend'}",
         x=np.stack([image.fill, image.thickness]).astype(np.float32),
         targets={name: float(result.get(name, np.nan)) for name in wheel.TARGETS},
         parameters=_parameters(design, result),
-        split={"default": part_of(index)},
+        split={"default": part_of(task.index)},
         truth={key: result["/".join(key)] for key in keys},
         regions=image.regions,
     )

@@ -129,12 +129,12 @@ def _reach(maps: Sequence[Float[np.ndarray, "*cells"]]) -> float:
 
 
 def _cell_size(cells: Sequence[Axis]) -> str:
-    """Return ``"6.7 x 6.7 mm"``, x before y as people say it."""
+    """Return ``"6.7 x 6.7 mm"``, x before y as people say it; of axes without a unit the numbers alone."""
     widths = [width_of(axis) for axis in reversed(cells)]
-    units = [axis.unit if axis.unit != "1" else axis.name for axis in reversed(cells)]
+    units = ["" if axis.unit == "1" else f" {axis.unit}" for axis in reversed(cells)]
     if len(set(units)) == 1:
-        return f"{' x '.join(widths)} {units[0]}"
-    return " x ".join(f"{width} {unit}" for width, unit in zip(widths, units, strict=True))
+        return f"{' x '.join(widths)}{units[0]}"
+    return " x ".join(f"{width}{unit}" for width, unit in zip(widths, units, strict=True))
 
 
 def draw_input(axes: Axes, scene: Scene, *, scale: Scale) -> ScalarMappable | None:
