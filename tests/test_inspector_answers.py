@@ -163,6 +163,8 @@ def test_references_are_those_of_the_menu(discs: Inspection) -> None:
     assert design is not None
     direct = discs.run.explain(discs.data[[4]], target="umbrella", reference=design)
     assert baseline(reference=FILE_DESIGN) == direct.baseline[0]
+    assert " = mean design " in asked(discs, reference=FILE_DESIGN)[0]["title"]
+    assert discs.usual_reference == FILE_DESIGN  # net and physics are against the same design
     with pytest.raises(ConfigError, match=r"below 30\. Got 99"):
         baseline(reference_sample=99)
 
@@ -358,6 +360,12 @@ def test_an_ensemble_says_where_its_members_disagree(many_ensemble: Path) -> Non
     region, _ = unframed(within(looked, Within(sample=4, target="umbrella", bounds={"x": (-40.0, 40.0)})))
     assert region["spread"].endswith("Hz")
     assert all(one["interval"] and one["spread"] != "–" for one in head["targets"])
+
+
+def test_nothing_is_usual_where_no_physics_is_known(bursting: Inspection, many_ensemble: Path) -> None:
+    assert bursting.usual_reference == ""
+    maps = open_inspection(many_ensemble).map_of(MapOf(sample=0, target="umbrella", reference=FILE_DESIGN))
+    assert {one.reference for one in (maps, *maps.members)} == {"mean design"}  # type: ignore[attr-defined]
 
 
 def test_another_file_is_predicted(disc_run: Path, bare_discs: Path) -> None:

@@ -55,6 +55,7 @@ def overview(looked: Inspection, *, simulator: str | None) -> bytes:
         "own_method": run.method,
         "layers": layers_of(looked),
         "references": references,
+        "usual_reference": looked.usual_reference,
         "regions": list(data.region_names),
         "spectrogram": front,
         "simulator": simulator,

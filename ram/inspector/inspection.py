@@ -7,7 +7,7 @@ __all__ = ["Inspection", "open_inspection", "require_inside"]
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ram.data.sample import Sample
 from ram.errors import ConfigError, DataError, RamError, explained
 from ram.inspector.edits import edited
 from ram.inspector.questions import MapOf
+from ram.maps.ensemble_map import EnsembleMap
 from ram.maps.methods import METHODS, Method, method_called
 from ram.maps.plots import shown
 from ram.maps.regression_map import RegressionMap
@@ -56,6 +57,12 @@ class Inspection:
     def methods(self) -> list[Method]:
         """The methods that the net allows: nets with dense layers behind their maps have no exact ones."""
         return [one for one in METHODS.values() if one.kind != "head" or self.run.method == "ram"]
+
+    @property
+    def usual_reference(self) -> str:
+        """What the page begins with: the design that physics is against, where the file holds physics; else nothing."""
+        known = any(target in self.run.units for target, _ in self.data.truth_kinds)
+        return FILE_DESIGN if known and self.data.reference_design() is not None else ""
 
     def sample(self, question: MapOf) -> Dataset:
         """Return the data set of the one sample that is asked about, edited as it is said.
@@ -111,7 +118,7 @@ class Inspection:
         return sum(one.contributions.nbytes + one.part_contributions.nbytes for one in self._maps.values())
 
     def _explained(self, question: MapOf) -> RegressionMap:
-        return self.run.explain(
+        maps = self.run.explain(
             self.sample(question),
             target=question.target,
             reference=self.reference_of(question),
@@ -121,6 +128,7 @@ class Inspection:
             of=question.of,
             resolution=question.resolution,
         )
+        return _against(maps, "mean design") if question.reference == FILE_DESIGN else maps
 
     def reference_of(self, question: MapOf) -> str | Sample | np.ndarray[Any, Any] | None:
         """Return what the prediction is to be compared with, as `Run.explain` takes it."""
@@ -209,6 +217,13 @@ def open_inspection(
 def _ready(run: Run, data: Dataset, predictions: Predictions) -> Inspection:
     data.keep(_KEPT_INPUT_BYTES)
     return Inspection(run, data, predictions)
+
+
+def _against(maps: RegressionMap, name: str) -> RegressionMap:
+    """Return maps that say what they are against: a design by its name, and not "an input"."""
+    if isinstance(maps, EnsembleMap):
+        return EnsembleMap.of([_against(one, name) for one in maps.members])
+    return replace(maps, reference=name)
 
 
 def require_inside(path: Path) -> None:

@@ -73,7 +73,7 @@ export function ready(canvas, height) {
   const context = canvas.getContext("2d");
   context.setTransform(canvas.width / width, 0, 0, canvas.height / height, 0, 0);
   context.clearRect(0, 0, width, height);
-  context.font = FONT;
+  Object.assign(context, { font: FONT, lineWidth: 1, lineCap: "butt", lineJoin: "miter", globalAlpha: 1 });
   return { context, width, ratio };
 }
 

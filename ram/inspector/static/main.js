@@ -6,7 +6,7 @@ import { byId, complain, fill, make } from "./dom.js";
 import { select, startLastPanels, startPanels } from "./panels.js";
 import { startSample } from "./sample.js";
 import { startScatter } from "./scatter.js";
-import { on, state, tell } from "./state.js";
+import { state, tell } from "./state.js";
 import { startWhatIf } from "./whatif.js";
 
 function chooseRow(row) {
@@ -30,6 +30,7 @@ async function start() {
   const [info, samples] = await Promise.all([ask("run"), ask("samples")]);
   state.info = info.head;
   state.samples = { ...samples.head, arrays: samples.arrays, outside: samples.arrays.outside };
+  state.choices.reference = state.info.usual_reference;
   byId("run").textContent = `ram · ${state.info.run}`;
   byId("about").textContent = `${state.info.samples.toLocaleString("en")} samples of ${state.info.file}`;
   document.title = `${state.info.run} · ram inspect`;
@@ -43,7 +44,6 @@ async function start() {
   startWhatIf();
   startLastPanels();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => tell("theme"));
-  on("row-drawn", () => tell("visible"));
   await chooseTarget(state.info.targets[0].name);
   select("regions");
 }

@@ -109,7 +109,7 @@ function drawComparison(panel) {
     comparing.three = new Three();
     comparing.tables = make("div", { class: "card tables" });
     comparing.body = make("div", { class: "stack", hidden: true }, comparing.title, comparing.three.host, comparing.tables);
-    comparing.keep = make("button", { type: "button", class: "first", onclick: () => { state.kept = state.row; tell("kept"); tell("row-drawn"); } });
+    comparing.keep = make("button", { type: "button", class: "first", onclick: () => { state.kept = state.row; tell("kept"); } });
     comparing.hint = make("span", { class: "hint" });
     panel.append(make("div", { class: "card line" }, comparing.keep, comparing.hint), comparing.message, comparing.body);
   }

@@ -6,7 +6,7 @@ import { Picture } from "./picture.js";
 import { channelsShown, methodShown, on, questionFor, state, tell } from "./state.js";
 import { channelOf, inputView, isSignal, isVolume, mapView, overView, sliceOf } from "./views.js";
 
-const REFERENCES = { "train-mean": "training mean", "train-mean-design": "mean training input", baseline: "the net's own zero", "file-design": "mean design of the file" };
+const REFERENCES = { "train-mean": "training mean", "train-mean-design": "mean training input", baseline: "the net's own zero", "file-design": "mean design, as physics" };
 const pictures = {};
 const limits = new Map();
 

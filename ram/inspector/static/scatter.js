@@ -7,12 +7,14 @@ import { on, state, tell } from "./state.js";
 
 const HEIGHT = 300;
 const MOST_INTERVALS = 400;
-let picture = null;
+let picture = null; // scales of what is drawn
 let frame = null;
+let below = null; // all but what is chosen: 100,000 points are drawn once, not with every step
 
 export function startScatter(choose) {
   const canvas = byId("scatter");
-  on("column visible row cohort theme", draw);
+  on("column visible cohort theme", () => { below = null; draw(); });
+  on("row kept", draw);
   let from = null;
   const place = (event) => [picture.x.back(event.offsetX), picture.y.back(event.offsetY)];
   canvas.style.touchAction = "pan-y";
@@ -87,31 +89,45 @@ function draw() {
   if (!state.column || !state.order) return;
   const canvas = byId("scatter");
   const { context, width } = ready(canvas, HEIGHT);
-  const { low, high, known } = spans();
-  const box = { left: 54, top: 6, width: width - 54 - 12, height: HEIGHT - 6 - 38 };
-  const x = known ? new Scale(low, high, box.left, box.left + box.width) : new Scale(-0.5, state.samples.ids.length - 0.5, box.left, box.left + box.width);
-  const y = new Scale(low, high, box.top + box.height, box.top);
-  picture = { x, y, measured: known > 0 };
-  const unit = state.column.unit === "1" ? "" : ` (${state.column.unit})`;
+  if (!below || below.width !== canvas.width || below.height !== canvas.height) drawBelow(canvas, context, width);
+  else context.drawImage(below, 0, 0, width, HEIGHT);
+  clipped(context, () => drawChosen(context, picture.x, picture.y));
+}
+
+function clipped(context, act) {
+  const { box } = picture;
   context.save();
   context.beginPath();
   context.rect(box.left, box.top, box.width, box.height);
   context.clip();
-  if (known) {
-    context.strokeStyle = themed("--line");
-    context.lineWidth = 1.5;
-    context.beginPath();
-    context.moveTo(x.at(low), y.at(low));
-    context.lineTo(x.at(high), y.at(high));
-    context.stroke();
-  }
-  if (state.order.length <= MOST_INTERVALS) drawIntervals(context, x, y);
-  drawPoints(context, x, y);
-  drawChosen(context, x, y);
+  act();
   context.restore();
+}
+
+function drawBelow(canvas, context, width) {
+  const { low, high, known } = spans();
+  const box = { left: 54, top: 6, width: width - 54 - 12, height: HEIGHT - 6 - 38 };
+  const x = known ? new Scale(low, high, box.left, box.left + box.width) : new Scale(-0.5, state.samples.ids.length - 0.5, box.left, box.left + box.width);
+  const y = new Scale(low, high, box.top + box.height, box.top);
+  picture = { x, y, box, measured: known > 0 };
+  const unit = state.column.unit === "1" ? "" : ` (${state.column.unit})`;
+  clipped(context, () => {
+    if (known) {
+      context.strokeStyle = themed("--line");
+      context.lineWidth = 1.5;
+      context.beginPath();
+      context.moveTo(x.at(low), y.at(low));
+      context.lineTo(x.at(high), y.at(high));
+      context.stroke();
+    }
+    if (state.order.length <= MOST_INTERVALS) drawIntervals(context, x, y);
+    drawPoints(context, x, y);
+  });
   drawAxes(context, box, x, y, known ? `measured${unit}` : "sample", `predicted${unit}`);
   byId("scatter-title").textContent = headline(known);
   canvas.setAttribute("aria-label", `Predicted against measured values. ${headline(known)}`);
+  below = new OffscreenCanvas(canvas.width, canvas.height);
+  below.getContext("2d").drawImage(canvas, 0, 0);
 }
 
 function drawIntervals(context, x, y) {
