@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ram.axes import Axis
 from ram.data.edited import with_input
 from ram.errors import ConfigError, DataError
-from ram.inspector.answers import cohort, column, comparison, layers_of, map_answer, overview, samples, within
+from ram.inspector.answers import cohort, column, comparison, drawn, layers_of, map_answer, overview, samples, within
 from ram.inspector.asking import is_slow
 from ram.inspector.edits import edited
 from ram.inspector.files import as_file, hearing, table
@@ -95,6 +96,16 @@ def test_a_map_adds_up_to_its_prediction(discs: Inspection) -> None:
     assert sum(signed(one["carried"]) for one in head["regions"]) == pytest.approx(maps.total[0], abs=0.2)
     assert head["title"].startswith("umbrella ")
     assert "Hz per cell of" in head["label"]
+
+
+def test_a_volume_is_drawn_as_sums_over_its_first_axis() -> None:
+    axes = tuple(Axis.uniform(name, "mm", size=size, step=2.0) for name, size in (("z", 3), ("y", 4), ("x", 5)))
+    values = np.random.default_rng(1).normal(size=(1, 3, 4, 5))
+    whole = {"baseline": np.array([2.0]), "prediction": 2.0 + values.sum(axis=(1, 2, 3))}
+    head, arrays = drawn(RegressionMap(values, **whole, target="a", unit="N", axes=axes, input_axes=axes))
+    assert arrays["map"] == pytest.approx(values[0].sum(axis=0), rel=1e-6, abs=1e-6)
+    assert [axis["name"] for axis in head["grid"]] == ["z", "y", "x"]
+    assert head["label"] == "contribution in N per cell of 2 x 2 mm"
 
 
 def test_physics_stands_beside_the_net_where_the_file_holds_it(discs: Inspection) -> None:

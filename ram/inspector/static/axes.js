@@ -35,8 +35,8 @@ export class Scale {
       }
       return found.filter((tick) => tick >= this.low && tick <= this.high);
     }
-    const found = ticksBetween(this.low, this.high, most);
-    return found.length < 3 ? ticksBetween(this.low, this.high, 4) : found;
+    const tried = [most, 4, 6].map((count) => ticksBetween(this.low, this.high, count));
+    return tried.find((ticks) => ticks.length > 2) || tried[2];
   }
 }
 

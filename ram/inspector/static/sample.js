@@ -18,6 +18,9 @@ export function startSample() {
   on("row target choices edits", load);
   on("kept", drawChoices);
   on("target choices", drawChoices);
+  on("map", () => {
+    if (isVolume(state.map.head) && !byId("choices").querySelector("input")) drawChoices();
+  });
   on("map", () => { drawFacts(); drawPictures(); drawRegionForm(); askRegion(); });
   on("view", drawPictures);
   on("theme", () => Object.values(pictures).forEach((one) => one.draw()));
