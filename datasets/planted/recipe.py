@@ -133,7 +133,7 @@ def specification(
         axes=axes,
         channels={channel: channel_unit},
         targets={target: unit},
-        truth={(target, "contribution"): unit},
+        truth={(target, "contribution"): unit, (target, "region"): "1"},
         regions=("plain", *planted.law_of(task).kinds),
         count=samples,
         reference=reference[None],
@@ -151,6 +151,7 @@ def _records(
     reference: Float[np.ndarray, "*space"],
 ) -> Iterator[Record]:
     law, at, (target, _) = planted.law_of(task), _coordinates(axes), planted.TARGETS[len(axes)]
+    heard = [1 + law.kinds.index(kind) for kind in law.heard]
     for index, result in enumerate(made):
         x = result["x"].astype(np.float64)
         noise = float(generator(seed, "planted target", task, len(axes), index).normal(0, TARGET_NOISE))
@@ -160,6 +161,9 @@ def _records(
             x=result["x"][None],
             targets={target: planted.value(law, x, at) + noise},
             split={"default": part_of(index)},
-            truth={(target, "contribution"): truth.astype(np.float32)},
+            truth={
+                (target, "contribution"): truth.astype(np.float32),
+                (target, "region"): np.isin(result["regions"], heard).astype(np.float32),
+            },
             regions=result["regions"],
         )

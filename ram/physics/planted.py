@@ -91,6 +91,11 @@ class Law:
     follows: str = ""
     typical: tuple[float, float] = (BASE, 1.0)
 
+    @property
+    def heard(self) -> tuple[str, ...]:
+        """The kinds that have a say in the target."""
+        return (*self.weights, *(self.product or ()))
+
 
 LAWS = {
     "additive": Law(("raising", "lowering", "idle"), {"raising": 10.0, "lowering": -10.0}, counts=(0, 2)),
@@ -156,7 +161,7 @@ def _simulated(law: Law, x: Float[np.ndarray, "channel *space"], coordinates: Co
 
 def value(law: Law, x: Space, coordinates: Coordinates) -> float:
     """Return the target of an input, without noise."""
-    energies = {kind: float(np.sum(x * _passed(law, kind, x, coordinates))) for kind in _heard(law)}
+    energies = {kind: float(np.sum(x * _passed(law, kind, x, coordinates))) for kind in law.heard}
     added = sum(weight * energies[kind] for kind, weight in law.weights.items())
     multiplied = law.weight * energies[law.product[0]] * energies[law.product[1]] if law.product else 0.0
     return BASE + added + multiplied
@@ -172,7 +177,7 @@ def contributions(law: Law, x: Space, reference: Space, coordinates: Coordinates
 
 
 def _slope(law: Law, x: Space, coordinates: Coordinates) -> Space:
-    passed = {kind: _passed(law, kind, x, coordinates) for kind in _heard(law)}
+    passed = {kind: _passed(law, kind, x, coordinates) for kind in law.heard}
     slope = np.zeros_like(x)
     for kind, weight in law.weights.items():
         slope += 2 * weight * passed[kind]
@@ -181,11 +186,6 @@ def _slope(law: Law, x: Space, coordinates: Coordinates) -> Space:
         slope += 2 * law.weight * float(np.sum(x * passed[other])) * passed[one]
         slope += 2 * law.weight * float(np.sum(x * passed[one])) * passed[other]
     return slope
-
-
-def _heard(law: Law) -> tuple[str, ...]:
-    """Return the kinds that have a say in the target."""
-    return (*law.weights, *(law.product or ()))
 
 
 def _passed(law: Law, kind: str, x: Space, coordinates: Coordinates) -> Space:
