@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from ram.cli import config, data, run
+from ram.cli import config, data, run, truth
 from ram.cli.output import explain_failure, say
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(config.app, name="config")
+app.add_typer(truth.app, name="truth")
 run.add_to(app)
 
 

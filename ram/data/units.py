@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["below_absolute_zero", "checked_unit", "compatible", "convert", "factor", "factor_or_none", "quantity"]
+__all__ = [
+    "below_absolute_zero",
+    "checked_unit",
+    "compatible",
+    "convert",
+    "difference_factor",
+    "factor",
+    "factor_or_none",
+    "quantity",
+]
 
 import functools
 from typing import TYPE_CHECKING, Any
@@ -96,6 +105,21 @@ def factor(unit: str, *, to: str) -> float:
             )
         )
     return float(one)
+
+
+def difference_factor(unit: str, *, to: str) -> float:
+    """Return by what a difference in `unit` is multiplied to give it in `to`; units may have different zeros.
+
+    >>> difference_factor("degC", to="K"), difference_factor("kHz", to="Hz")
+    (1.0, 1000.0)
+
+    Raises
+    ------
+    DataError
+        The units do not fit.
+    """
+    zero, one = convert(np.array([0.0, 1.0]), unit=unit, to=to)
+    return float(one - zero)
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 
 from ram.data.dataset import Dataset
 from ram.data.simulators import Simulator
-from ram.data.units import convert
+from ram.data.units import difference_factor
 from ram.evaluation.influence import Idle, region_shares, without_influence
 from ram.evaluation.interventions import Interventions, intervene, region_masks
 from ram.maps.regression_map import RegressionMap
@@ -136,7 +136,7 @@ def _alike(run: Run, data: Dataset, *, with_truth: bool, samples: int) -> list[t
 
 def _in_units(run: Run, data: Dataset, reference: Float[np.ndarray, "channel *space"]) -> np.ndarray:
     """Return a design of the file in the units that the net was trained on."""
-    scales = [_scale(data.channels[name], to=unit) for name, unit in run.spec.channels.items()]
+    scales = [difference_factor(data.channels[name], to=unit) for name, unit in run.spec.channels.items()]
     return np.asarray(reference * np.reshape(scales, (-1, *(1,) * len(data.axes))))
 
 
@@ -167,18 +167,16 @@ def _true(
 ) -> Float[np.ndarray, "sample region"] | None:
     """Return what physics says of the regions, in the unit in which the maps add up; None where it was not asked."""
     if asked is None:
-        scale = _scale(data.truth_kinds[maps.target, "contribution"], to=maps.unit)
+        scale = difference_factor(data.truth_kinds[maps.target, "contribution"], to=maps.unit)
         return scale * _sums(data.truth_array(maps.target, "contribution").astype(np.float64), masks)
     if maps.target not in asked.changes:
         return None
     value, change = asked.values[maps.target][:, None], asked.changes[maps.target]
-    return np.log(value / (value - change)) if maps.log else _scale(data.targets[maps.target], to=maps.unit) * change
-
-
-def _scale(unit: str, *, to: str) -> float:
-    """Return what a difference of one is in another unit; K for degC is one."""
-    zero, one = convert(np.array([0.0, 1.0]), unit=unit, to=to)
-    return float(one - zero)
+    return (
+        np.log(value / (value - change))
+        if maps.log
+        else difference_factor(data.targets[maps.target], to=maps.unit) * change
+    )
 
 
 def _sums(
