@@ -17,6 +17,7 @@ from ram.views.style import embedded
 Content = dict[str, Any]
 _SHOWN = ("spearman", "pearson", "top", "sign", "auc", "mass", "regions_share", "ordering", "deletion", "road",
           "infidelity", "kept", "seeds")  # fmt: skip
+_IN_REPORT = ("spearman", "auc", "top", "regions_share", "ordering", "infidelity", "kept", "seeds")
 _WORDS = (
     "Every method explained the same samples of the {part} part; maps that need no net stand beside them. In brackets: "
     "where 95 % of the figures lie when samples{groups} are drawn anew."
@@ -30,14 +31,14 @@ _ALONE = (
 )
 
 
-def shown_columns(board: Leaderboard) -> list[Column]:
-    """Return the columns that a table shows; the file holds all."""
-    return [board.column(name) for name in _SHOWN if name in {column.name for column in board.columns}]
+def shown_columns(board: Leaderboard, *, names: Sequence[str] = _SHOWN) -> list[Column]:
+    """Return the columns that a table shows, of those in `names`; the file holds all."""
+    return [board.column(name) for name in names if name in {column.name for column in board.columns}]
 
 
-def board_table(board: Leaderboard) -> Content:
+def board_table(board: Leaderboard, *, names: Sequence[str] = _SHOWN) -> Content:
     """Return caption, head and rows of a board, best first, and those that refused at the end."""
-    columns = shown_columns(board)
+    columns = shown_columns(board, names=names)
     rows = [[name, *_cells(row, columns, deciding=board.deciding)] for name, row in merged(board)]
     scored = {row.name for row in board.ordered()}
     left = [row for row in board.rows if row.name not in scored]
@@ -82,7 +83,8 @@ def leaderboards(run: Run) -> Content | None:
 
 def _card(board: Leaderboard) -> Content:
     groups = "" if board.groups == board.samples else f" (in {board.groups:,} groups, drawn whole)"
-    asked = [f"{column.title}: {column.question} ({column.how})" for column in shown_columns(board)]
-    words = [_WORDS.format(part=board.part, groups=groups), chosen_words(board), *asked]
+    names = [name for name in _IN_REPORT if name != "auc" or board.deciding == "auc"]
+    asked = [f"{_title(column)}: {column.question}" for column in shown_columns(board, names=names)]
+    words = [_WORDS.format(part=board.part, groups=groups), chosen_words(board), " ".join(asked)]
     picture = embedded(board_picture(board), headline(board))
-    return {"table": board_table(board), "picture": picture, "words": [word for word in words if word]}
+    return {"table": board_table(board, names=names), "picture": picture, "words": [word for word in words if word]}
