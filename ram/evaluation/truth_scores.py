@@ -53,8 +53,8 @@ def _regions(subject: Subject, candidate: Candidate) -> Values:
     rows = candidate.rows
     codes, names = subject.regions[:rows], len(subject.region_names)
     codes = np.where(codes < names, codes, names).astype(np.uint8)  # points that the file puts in no region are one
-    fine = claims_on_inputs(subject, candidate)
-    error, size = agreement.region_error(fine, subject.contribution[:rows], codes, count=names + 1)
+    fine, physics = claims_on_inputs(subject, candidate)
+    error, size = agreement.region_error(fine, physics, codes, count=names + 1)
     there = size.sum(axis=1) > 0
     off, whole = error.sum(axis=1), np.where(there, size.sum(axis=1), np.nan)
     counted = np.array([np.unique(one).size for one in codes], dtype=np.float64)
