@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Candidate", "candidate_of_method", "candidate_of_trivial", "claims_on_inputs", "passes_of"]
+__all__ = ["Candidate", "candidate_of_method", "candidate_of_trivial", "claims_on_inputs", "passes_of", "truth_on_inputs"]
 
 import math
 import time
@@ -139,22 +139,25 @@ def passes_of(method: Method, subject: Subject, options: Mapping[str, int | floa
     return subject.views * int(own.get(method.name, 1))
 
 
-def claims_on_inputs(
-    subject: Subject, candidate: Candidate
-) -> tuple[Float[np.ndarray, "row *space"], Float[np.ndarray, "row *space"]]:
-    """Return what each point of the input adds by the candidate, and by physics as the candidate's cells can say it.
-
-    Both on the candidate's own grid, each cell spread over its extent: a cell that lies in two regions cannot be held
-    to a border that is finer than it is.
-    """
+def claims_on_inputs(subject: Subject, candidate: Candidate) -> Float[np.ndarray, "row *space"]:
+    """Return what each point of the input is said to add: claims on their own grid, and each spread over its extent."""
     assert candidate.claims is not None, "a candidate with maps"
+    if candidate.maps is None:
+        return spread(candidate.claims, subject.cells, subject.axes)
+    own = claimed_values(subject, candidate.maps, rows=slice(0, candidate.rows))
+    return spread(own, candidate.maps.axes, subject.axes)
+
+
+def truth_on_inputs(subject: Subject, candidate: Candidate) -> Float[np.ndarray, "row *space"]:
+    """Return what each point of the input adds by physics, as the cells of a candidate can say it.
+
+    A cell that lies in two regions cannot be held to a border that is finer than it is: the truth is summed on the
+    cells and each spread over its extent, as the candidate's claims are.
+    """
     assert subject.contribution is not None, "a subject with truth"
-    rows = slice(0, candidate.rows)
-    own, grid = candidate.claims, subject.cells
-    if candidate.maps is not None:
-        own, grid = claimed_values(subject, candidate.maps, rows=rows), candidate.maps.axes
-    physics = on_cells(np.asarray(subject.contribution[rows], np.float64), source=subject.axes, cells=grid)
-    return spread(own, grid, subject.axes), spread(physics, grid, subject.axes)
+    grid = subject.cells if candidate.maps is None else candidate.maps.axes
+    physics = np.asarray(subject.contribution[: candidate.rows], dtype=np.float64)
+    return spread(on_cells(physics, source=subject.axes, cells=grid), grid, subject.axes)
 
 
 def _windows(size: int, share: float) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ram.evaluation import agreement
-from ram.evaluation.candidates import Candidate, claims_on_inputs
+from ram.evaluation.candidates import Candidate, claims_on_inputs, truth_on_inputs
 from ram.evaluation.localisation import rank_agreement
 from ram.evaluation.subject import Subject, on_cells
 
@@ -53,7 +53,7 @@ def _regions(subject: Subject, candidate: Candidate) -> Values:
     rows = candidate.rows
     codes, names = subject.regions[:rows], len(subject.region_names)
     codes = np.where(codes < names, codes, names).astype(np.uint8)  # points that the file puts in no region are one
-    fine, physics = claims_on_inputs(subject, candidate)
+    fine, physics = claims_on_inputs(subject, candidate), truth_on_inputs(subject, candidate)
     error, size = agreement.region_error(fine, physics, codes, count=names + 1)
     there = size.sum(axis=1) > 0
     off, whole = error.sum(axis=1), np.where(there, size.sum(axis=1), np.nan)
