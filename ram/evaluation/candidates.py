@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["Candidate", "candidate_of_method", "candidate_of_trivial", "claims_on_inputs", "passes_of", "truth_on_inputs"]
+__all__ = [
+    "Candidate",
+    "candidate_of_method",
+    "candidate_of_trivial",
+    "claims_on_inputs",
+    "passes_of",
+    "truth_on_inputs",
+]
 
 import math
 import time
