@@ -1,9 +1,9 @@
-"""Integrated gradients of nets that have or have not seen designs on the way: figures of docs/supervision.md.
+"""How well maps of wheel runs agree with the solver's contributions: figures of docs/supervision.md.
 
-    python docs/on_the_way.py DATA.h5 RUN [RUN ...]
+    python docs/supervision.py DATA.h5 RUN [RUN ...] --target umbrella --methods ram,integrated-gradients
 
-Over the wheels of a part that carry contributions (test if not said), on the cells of the net, against the mean design;
-four points on the way, as the solver took.
+Over the wheels of a part that carry contributions (test if not said), on the cells of the net that physics gives
+anything to, against the mean design; integrated gradients with four points on the way, as the solver took.
 """
 
 from __future__ import annotations
@@ -33,9 +33,8 @@ def main() -> None:
     part = open_dataset(given.data).subset(given.part)[: given.samples]
     part = part[np.flatnonzero(part.has_truth(given.target, "contribution"))]
     truth = part.truth_array(given.target, "contribution").astype(np.float64)
-    print(
-        f"| run | method | Spearman | Pearson | top tenth | {len(part)} wheels, {given.target} |\n|---|---|---|---|---|---|"
-    )
+    print(f"{len(part)} wheels, {given.target}\n")
+    print("| run | MAPE of the value | method | Spearman | Pearson | top tenth |\n|---|---|---|---|---|---|")
     for path in given.runs:
         run = open_run(path)
         own = run.explain(part[:1], target=given.target).axes
@@ -53,7 +52,8 @@ def main() -> None:
                 np.nanmean(top_overlap(claims, physics, **used)),
             )
             words_of_run = " | ".join(f"{figure:.3f}" for figure in figures)
-            print(f"| {run.path.name} | {method} | {words_of_run} | |", flush=True)
+            error = run.metrics[given.part][given.target]["mape"]
+            print(f"| {run.path.name} | {error:.2f} % | {method} | {words_of_run} |", flush=True)
 
 
 if __name__ == "__main__":
