@@ -67,7 +67,7 @@ def without_influence(names: Sequence[str], *, carried: Sums, answered: Sums, tr
 
     >>> half = np.array([[4.0, 4.0], [-4.0, 4.0]])
     >>> without_influence(["spokes", "sticker"], carried=half, answered=half.T, true=half * [1, 0])
-    (Idle(region='sticker', carried=0.5, answered=0.5, influence=0.0),)
+    (Idle(region='sticker', carried=0.5, answered=1.0, influence=0.0),)
 
     Raises
     ------
