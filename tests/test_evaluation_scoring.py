@@ -94,6 +94,14 @@ def test_a_net_that_is_the_physics_has_the_best_map_and_every_score_says_so(boar
     assert board.row("random").figures["spearman"].value < 0.5
 
 
+def test_a_border_finer_than_a_cell_is_nobody_s_error() -> None:
+    whole = subject(1)  # cells of two points; the regions' borders lie within some of them
+    texture = np.tile([100.0, -100.0], SIZE // 2)  # what no cell can say: each holds as much of it as of its opposite
+    found = score_maps(replace(whole, contribution=whole.contribution + texture), methods=["ram"], effort=QUICK)
+    assert found.row("ram").figures["regions"].value == pytest.approx(0.0, abs=1e-4)
+    assert found.row("ram").figures["spearman"].value == pytest.approx(1.0)
+
+
 def test_gradients_are_held_against_contributions_as_their_product_with_the_difference(board: Leaderboard) -> None:
     slope, product = board.row("gradient").figures, board.row("gradient-x-input").figures
     for name in ("spearman", "pearson", "regions"):

@@ -85,6 +85,38 @@ def test_a_misfit_is_zero_for_the_truth_and_one_for_a_map_of_zeros(folder):
     assert float(sum(halves)) == pytest.approx(0.25, rel=1e-6)
 
 
+class Mapped:
+    """Stands for a net: answers with maps that are given, one for each input."""
+
+    def __init__(self, maps: torch.Tensor) -> None:
+        self.maps = maps
+
+    def prediction_and_contributions(self, x, parameters):
+        assert len(x) == len(self.maps)
+        assert parameters is None
+        return self.maps.flatten(2).sum(dim=2), self.maps
+
+
+def test_maps_are_held_as_they_lie_over_the_sample_and_against_the_reference(folder):
+    ready = prepared(folder, weight=1.0)
+    known, group = ready.supervision, ready.group
+    positions = np.flatnonzero(known.place >= 0)[:16]
+    choice = np.arange(16) % len(group)
+    x = torch.zeros(16, 2, 16, 16)
+    reference = torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(0))  # no symmetry of its own
+    right = augment(known.truth[known.place[positions]] + reference, group, choice)
+    words = {"positions": positions, "choice": choice, "whole": positions, "epoch": 1}
+
+    def loss_of(maps: torch.Tensor) -> float:
+        predicted, loss = known.answer(Mapped(maps), x, torch.zeros(16, 0), **words)
+        assert predicted.shape == (16, 2)  # the reference's is left out
+        return float(loss)
+
+    assert loss_of(torch.cat([right, reference])) == pytest.approx(0.0, abs=1e-10)
+    assert loss_of(torch.cat([undone(right, group, choice), reference])) > 0.1  # as if it had not been turned
+    assert loss_of(torch.cat([right, 0 * reference])) > 0.1
+
+
 def test_the_truth_is_in_standard_deviations_and_sums_to_the_change(folder):
     ready = prepared(folder, weight=1.0)
     train, known = ready.train.data, ready.supervision
