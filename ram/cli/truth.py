@@ -142,7 +142,7 @@ def bench(
                 (folder).mkdir(parents=True, exist_ok=True)
                 write_bytes(folder / f"{task.name}.png", content)
                 pictures[task.name] = f"{folder.name}/{task.name}.png"
-    command = " ".join(["ram truth bench", *(tasks or []), *("--runs RUNS" for _ in (runs or [])[:1])])
+    command = " ".join(["ram truth bench", *(tasks or [])])  # the page says in words what --runs adds
     if samples != 200:
         command += f" --samples {samples}"
     if methods:
