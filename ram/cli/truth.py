@@ -119,7 +119,7 @@ def bench(
     from ram.storage.atomic import write_bytes, write_text
     from ram.views.benchmark.page import page
     from ram.views.benchmark.pictures import maps_picture
-    from ram.views.benchmark.tasks import TASKS, net_of, task_of
+    from ram.views.benchmark.tasks import TASKS, net_of, net_order, task_of
 
     chosen = [task_of(name) for name in tasks or TASKS]
     given = _given(runs or [])
@@ -137,7 +137,7 @@ def bench(
                 _measured(run, task, cache=cache, samples=samples, methods=names, jobs=jobs) for run in found
             ]
             first = {net_of(run): run for run in reversed(found)}
-            content = maps_picture(task, {name: first[name] for name in reversed(first)})
+            content = maps_picture(task, {name: first[name] for name in sorted(first, key=net_order)})
             if content:
                 (folder).mkdir(parents=True, exist_ok=True)
                 write_bytes(folder / f"{task.name}.png", content)

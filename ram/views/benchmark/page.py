@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ram.views.benchmark.measure import TRUTH
-from ram.views.benchmark.tasks import EVERY, PLAIN, TASKS, Task
+from ram.views.benchmark.tasks import PLAIN, TASKS, Task, net_order
 from ram.views.numbers import NOTHING, fixed, per_cent
 
 Results = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -87,15 +87,7 @@ def _nets(found: Sequence[Found]) -> dict[str, list[Found]]:
     groups: dict[str, list[Found]] = {}
     for one in found:
         groups.setdefault(one["net"], []).append(one)
-    return dict(sorted(groups.items(), key=lambda pair: _order(pair[0])))
-
-
-def _order(net: str) -> tuple[int, float]:
-    if net == PLAIN:
-        return 0, 0.0
-    if net[0].isdigit():
-        return 1, -float(net.partition(" ")[0])
-    return (1, -101.0) if net == EVERY else (2, 0.0)
+    return dict(sorted(groups.items(), key=lambda pair: net_order(pair[0])))
 
 
 def _spread(found: Sequence[Found], value: Callable[[Found], float], *, decimals: int = 2) -> str:
@@ -275,8 +267,8 @@ def _methods(tasks: Sequence[Task], results: Results) -> str:
         "## All methods, and maps without a net\n\nMaps of the plain nets: Pearson with the truth, 95 % interval over "
         "the samples. The last column is the randomisation test: the rank correlation of a map's sizes with those of "
         "the same net without its weights, the largest over the tasks.\n\n"
-        f"{_table(['map', *boards, 'keeps without weights'], rows)}\nAbove {_FORGETS} are {flagged or 'none'}: what "
-        "they keep is the input itself, which no weight changes.\n"
+        f"{_table(['map', *boards, 'keeps without weights'], rows)}\nAbove {_FORGETS} are {flagged or 'none'}: so "
+        "much of their order is there whatever the net has learned.\n"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["TASKS", "Task", "net_of", "task_of"]
+__all__ = ["TASKS", "Task", "net_of", "net_order", "task_of"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -103,3 +103,12 @@ def net_of(run: Run) -> str:
     if not section.weight:
         return MASKS
     return EVERY if section.share == 1 else f"{100 * section.share:g} % of the maps"
+
+
+def net_order(net: str) -> tuple[int, float]:
+    """Return what nets are sorted by: the plain one first, then by the share of maps that they had, masks last."""
+    if net == PLAIN:
+        return 0, 0.0
+    if net[0].isdigit():
+        return 1, -float(net.partition(" ")[0])
+    return (1, -101.0) if net == EVERY else (2, 0.0)
