@@ -90,6 +90,7 @@ def read_once(path: Path) -> None:
     """Have the system's cache hold a file as reading fills it: what it keeps of writing lies in smaller pages."""
     with path.open("rb", buffering=0) as file:
         if hasattr(os, "posix_fadvise"):
+            os.fsync(file.fileno())  # what is not yet on the disk would stay as it is
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         while file.read(8 * MIB):
             pass

@@ -26,6 +26,7 @@ from ram.storage import hdf5
 Array = NDArray[Any]
 Rows = NDArray[np.int64]
 _KEPT_BYTES = 2**27
+_READS_AT = hasattr(os, "preadv")  # not on Windows
 
 
 class Inputs(ABC):
@@ -113,22 +114,24 @@ class MappedInputs(Inputs):
         np.take(memory, rows, axis=0, out=out, mode="clip")  # in bounds; "raise" copies twice
 
     def _read(self, rows: Rows, out: Array) -> None:
-        size, digest, wanted = self.row_bytes, xxhash.xxh3_64_intdigest, self._digests[rows]
+        size, digest, wanted = self.row_bytes, xxhash.xxh3_64_intdigest, self._digests[rows].tolist()
         content, memory = out.reshape(-1).view(np.uint8).data, memoryview(self._map)
         offsets, new = self._layout.offsets(rows), (~self._verified[rows]).tolist()
-        near = offsets + size <= self._layout.begin + self.kept_bytes
+        near = offsets + size <= (self._layout.begin + self.kept_bytes if _READS_AT else self._layout.end)
         self._announce(offsets[~near])
+        file = self._file.fileno()
         # A row costs microseconds: what can be done for all of them at once is, and one that is new is verified while
         # the processor has it at hand.
-        places = zip(range(0, size * rows.size, size), offsets.tolist(), near.tolist(), new, strict=True)
-        for number, (begin, offset, is_near, is_new) in enumerate(places):
+        places = zip(range(0, size * rows.size, size), offsets.tolist(), near.tolist(), new, wanted, strict=True)
+        for begin, offset, is_near, is_new, value in places:
             row = content[begin : begin + size]
             if is_near:
                 row[:] = memory[offset : offset + size]
-            else:
-                self._read_at(offset, row)
-            if is_new and digest(row) != wanted[number]:
-                raise damaged(self.path, f"inputs row {rows[number]}")
+            elif os.preadv(file, (row,), offset) != size:
+                self._check_whole()
+                row[:] = memory[offset : offset + size]
+            if is_new and digest(row) != value:
+                raise damaged(self.path, f"inputs row {rows[begin // size]}")
         self._verified[rows] = True
 
     def _announce(self, offsets: NDArray[np.int64]) -> None:
@@ -136,12 +139,6 @@ class MappedInputs(Inputs):
         if self._advised:
             for offset in offsets.tolist():
                 os.posix_fadvise(self._file.fileno(), offset, self.row_bytes, os.POSIX_FADV_WILLNEED)
-
-    def _read_at(self, offset: int, row: memoryview) -> None:
-        if not hasattr(os, "preadv"):  # Windows
-            row[:] = memoryview(self._map)[offset : offset + len(row)]
-        elif os.preadv(self._file.fileno(), (row,), offset) != len(row):
-            self._check_whole()
 
     def _check_whole(self) -> None:
         """Refuse a file that was cut short: touching a page beyond its end would kill the interpreter."""
