@@ -1,4 +1,4 @@
-"""Keep a run's result beside its experiment, and write the results into README.md, methods and speed into methods.md.
+"""Keep a run's result beside its experiment, and write the tables of README.md, figures.md, methods.md, comparison.md.
 
 ``python docs/results.py keep runs/wheel experiments/wheel.json`` does the first, of a run or of a cross-validation;
 ``make numbers`` the second.
@@ -39,18 +39,15 @@ def groups_of(folder: Path) -> dict[str, Any]:
     return {"groups_left_out": table, "plan": said, **{key: provenance[key] for key in kept}}
 
 
-HEAD = (
-    "Test parts that took part in no choice; plates of impact echo that are left out: docs/signals.md.\n\n"
-    "| `experiments/` | target | MAE | RMSE | MAPE | R2 | largest error |\n|---|---|---|---|---|---|---|\n"
-)
+HEAD = "| `experiments/` | target | MAE | RMSE | MAPE | R2 | largest error |\n|---|---|---|---|---|---|---|\n"
 
 
-def rows_of(name: str, result: dict[str, Any]) -> str:
-    """Return the rows of one result; what it is and how long it took stands in the first."""
+def rows_of(name: str, result: dict[str, Any], *, targets: int | None = None) -> str:
+    """Return the rows of one result's first `targets`, of all if not said; what it is and how long it took first."""
     minutes = sum(result["times"].values()) / 60
     samples = next(iter(result["test"].values()))["samples"]
     said = f"`{name}`: {samples} samples, {minutes:.0f} min"
-    rows = [row_of(target, of) for target, of in result["test"].items()]
+    rows = [row_of(target, of) for target, of in result["test"].items()][:targets]
     return "".join(f"| {said if number == 0 else ''} {row}" for number, row in enumerate(rows))
 
 
@@ -65,10 +62,10 @@ def row_of(target: str, of: dict[str, Any]) -> str:
     )
 
 
-def tables_of(folder: Path) -> list[str]:
-    """Return the tables of the results kept in a folder; what compares several runs has a page of its own."""
+def tables_of(folder: Path, *, targets: int | None = None) -> list[str]:
+    """Return the table of the results kept in a folder; what compares several runs has a page of its own."""
     every = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
-    rows = [rows_of(name, result) for name, result in every.items() if "test" in result]
+    rows = [rows_of(name, result, targets=targets) for name, result in every.items() if "test" in result]
     return [HEAD + "".join(rows)] if rows else []
 
 
@@ -156,18 +153,17 @@ def main(words: list[str]) -> None:
         result = groups_of(run) if (run / "cross_validation.json").is_file() else result_of(run)
         file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         return
-    tables = tables_of(Path("experiments"))
-    readme = Path("README.md")
-    readme.write_text(with_numbers(readme.read_text(encoding="utf-8"), tables), encoding="utf-8")
-    page = Path("docs/methods.md")
-    text = with_numbers(
-        page.read_text(encoding="utf-8"),
-        [table_of_methods()],
-        begin=METHODS_BEGIN,
-        end=METHODS_END,
-    )
-    text = with_numbers(text, [table_of_speed()], begin=SPEED_BEGIN, end=SPEED_END)
-    page.write_text(text, encoding="utf-8")
+    experiments = Path("experiments")
+    write("README.md", *tables_of(experiments, targets=1))
+    write("docs/figures.md", *tables_of(experiments))
+    write("docs/methods.md", table_of_methods(), begin=METHODS_BEGIN, end=METHODS_END)
+    write("docs/comparison.md", table_of_speed(), begin=SPEED_BEGIN, end=SPEED_END)
+
+
+def write(page: str, *tables: str, begin: str = BEGIN, end: str = END) -> None:
+    """Put tables between the marks of a page."""
+    text = Path(page).read_text(encoding="utf-8")
+    Path(page).write_text(with_numbers(text, list(tables), begin=begin, end=end), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -104,13 +104,18 @@ def test_numbers_of_a_run_are_kept_and_written(
     assert kept["test"] == json.loads((disc_run / "metrics.json").read_text(encoding="utf-8"))["test"]
     Path("README.md").write_text(f"before\n{numbers.BEGIN}\nold\n{numbers.END}\nafter\n", encoding="utf-8")
     Path("docs").mkdir()
-    marks = (numbers.METHODS_BEGIN, numbers.METHODS_END, numbers.SPEED_BEGIN, numbers.SPEED_END)
-    Path("docs/methods.md").write_text("\n".join(marks), encoding="utf-8")
+    for page, marks in (
+        ("figures", (numbers.BEGIN, numbers.END)),
+        ("methods", (numbers.METHODS_BEGIN, numbers.METHODS_END)),
+        ("comparison", (numbers.SPEED_BEGIN, numbers.SPEED_END)),
+    ):
+        Path(f"docs/{page}.md").write_text("\n".join(marks), encoding="utf-8")
     numbers.main([])
-    page = Path("docs/methods.md").read_text(encoding="utf-8")
-    assert "| `ram` | exact |" in page
-    assert "| exact map | plain |" in page
+    assert "| `ram` | exact |" in Path("docs/methods.md").read_text(encoding="utf-8")
+    assert "| exact map | plain |" in Path("docs/comparison.md").read_text(encoding="utf-8")
+    assert "| mass |" in Path("docs/figures.md").read_text(encoding="utf-8")
     once = Path("README.md").read_text(encoding="utf-8")
+    assert "| mass |" not in once  # the first target alone
     numbers.main([])
     assert Path("README.md").read_text(encoding="utf-8") == once
     mape = kept["test"]["umbrella"]["mape"]
@@ -120,10 +125,13 @@ def test_numbers_of_a_run_are_kept_and_written(
     assert once.endswith("\nafter\n")
 
 
-def test_numbers_in_the_readme_are_those_of_the_kept_results(numbers: ModuleType) -> None:
-    tables = numbers.tables_of(ROOT / "experiments")
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert numbers.with_numbers(readme, tables) == readme, "run `make numbers`"
+@pytest.mark.parametrize(("page", "targets"), [("README.md", 1), ("docs/figures.md", None)])
+def test_numbers_of_the_pages_are_those_of_the_kept_results(
+    numbers: ModuleType, page: str, targets: int | None
+) -> None:
+    tables = numbers.tables_of(ROOT / "experiments", targets=targets)
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert numbers.with_numbers(text, tables) == text, "run `make numbers`"
 
 
 def test_numbers_refuse_a_readme_without_marks(numbers: ModuleType) -> None:

@@ -47,7 +47,8 @@ def workplace(disc_folder: Path, disc_run: Path, tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/quickstart.md", "docs/data.md", "docs/checks.md", "docs/trust.md", "docs/groups.md"]
+    "page",
+    ["README.md", *(f"docs/{page}.md" for page in "quickstart train explain data checks trust groups".split())],  # noqa: SIM905
 )
 @pytest.mark.usefixtures("workplace")
 def test_python_of_the_pages_runs(page: str) -> None:
@@ -72,6 +73,7 @@ def test_commands_of_the_pages_are_understood(shell: Shell, line: str, monkeypat
     """Every option that a page shows exists; the work behind it has its own tests."""
     import ram
     from ram.data import importing, info, making
+    from ram.inspector import inspection
     from ram.runs import config, manifest, opening, settings
     from ram.training import cross_validation, launching, learning_curve
 
@@ -83,7 +85,7 @@ def test_commands_of_the_pages_are_understood(shell: Shell, line: str, monkeypat
 
     places = [(ram, "train"), (ram, "open_run"), (ram, "open_dataset"), (making, "make"), (info, "describe")]
     places += [(learning_curve, "learning_curve"), (launching, "run_together")]
-    places += [(cross_validation, "cross_validate")]
+    places += [(cross_validation, "cross_validate"), (inspection, "open_inspection")]
     places += [(manifest, "verify_files"), (settings, "schema"), (config, "load_experiment")]
     for home, name in (*places, (importing, "prepared"), (importing, "load_plan"), (opening, "open_data")):
         monkeypatch.setattr(home, name, stop)
@@ -124,9 +126,12 @@ def results() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize(("table", "marks"), [("table_of_methods", "METHODS"), ("table_of_speed", "SPEED")])
-def test_the_tables_of_the_page_of_methods_are_current(results: ModuleType, table: str, marks: str) -> None:
-    page = (ROOT / "docs/methods.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("file", "table", "marks"),
+    [("methods.md", "table_of_methods", "METHODS"), ("comparison.md", "table_of_speed", "SPEED")],
+)
+def test_the_tables_of_the_pages_are_current(results: ModuleType, file: str, table: str, marks: str) -> None:
+    page = (ROOT / "docs" / file).read_text(encoding="utf-8")
     begin, end = getattr(results, f"{marks}_BEGIN"), getattr(results, f"{marks}_END")
     written = results.with_numbers(page, [getattr(results, table)()], begin=begin, end=end)
     assert written == page, "run make numbers"
