@@ -60,7 +60,7 @@ def test_the_page_is_followed_with_small_folders(
     folders.make_recordings(Path(), plates=12, taps=2)
     folders.make_scans(Path(), castings=24)
     folders.make_recorder_file(Path("lab.h5"), records=24)
-    printed = follow(shell, changes=(("epochs = 30", "epochs = 1"),), without="inspect|report")
+    printed = follow(shell, changes=(("epochs = 30", "epochs = 1"),), without="inspect|report|data check|explain runs/lab")
     for words in ("target depth", "24 WAV PCM_16", "24 PNG 8 bit", "[data.mapping]", "run: runs/lab"):
         assert words in printed
     assert len(list(Path("pictures").glob("*.png"))) >= 6
