@@ -200,16 +200,16 @@ def test_nothing_is_left_behind_by_many_calls() -> None:
 
 
 def test_a_net_that_is_gone_is_forgotten() -> None:
-    from ram.maps import nets
+    from ram.maps import remembered
 
     net = Plain()
     explain(net, images())
-    assert net in nets._KNOWN
+    assert net in remembered._KNOWN
     gc.collect()
-    known = len(nets._KNOWN)
+    known = len(remembered._KNOWN)
     del net
     gc.collect()
-    assert len(nets._KNOWN) == known - 1
+    assert len(remembered._KNOWN) == known - 1
 
 
 def test_what_is_known_of_a_net_holds_as_long_as_it_is_built_so() -> None:

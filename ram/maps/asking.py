@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ram.errors import ConfigError, DataError, explained
+from ram.maps.answers import Answer
 from ram.maps.input_methods import Asked
 from ram.maps.inputs import own_copy
 from ram.maps.methods import METHODS, Method
-from ram.maps.nets import Answer, Explained
+from ram.maps.nets import Explained
 from ram.maps.regression_map import RegressionMap
 from ram.models.geometry import CellGeometry
 

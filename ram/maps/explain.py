@@ -15,14 +15,17 @@ from torch import Tensor, nn
 
 from ram.axes import Axis
 from ram.errors import ConfigError, explained
+from ram.maps.answers import Target
+from ram.maps.any_net import AnyNet
 from ram.maps.asking import Wish
 from ram.maps.fronts import side_of
-from ram.maps.heads import Choice
 from ram.maps.methods import method_called, options_for
-from ram.maps.nets import AnyNet, Explained, RegressorNet, Target
+from ram.maps.nets import Explained
+from ram.maps.outputs import Choice
 from ram.maps.padded import Samples, explain_padded
 from ram.maps.question import Design, Inputs, Parameters, Question, Reference, no_choice
 from ram.maps.regression_map import RegressionMap
+from ram.maps.regressor_net import RegressorNet
 from ram.models.regressor import Regressor
 
 Lengths = Int[np.ndarray, " batch"] | Int[Tensor, " batch"] | Sequence[int]

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from ram.axes import Axis
-from ram.maps.nets import Answer
+from ram.maps.answers import Answer
 from ram.maps.parts import lying, spread
 from ram.maps.resolution import keeping_totals
 from ram.models.finer import finer_cells

@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ram.maps.answers import Answer, Viewed
 from ram.maps.layers import LayerPass, known_layer, with_features_left_out
-from ram.maps.nets import Answer, Explained, Viewed
+from ram.maps.nets import Explained
 
 Inputs = Float[Tensor, "batch channel *space"]
 Formula = Callable[[Tensor, Tensor], Tensor]

@@ -17,11 +17,12 @@ from torch import Tensor
 from ram.axes import Axis
 from ram.errors import ConfigError, explained, nearest
 from ram.maps.activation import evaluating, uncompiled
+from ram.maps.answers import Answer, Target
 from ram.maps.asking import Wish, answer, background_of, designs, place, require_fitting
 from ram.maps.gathering import Gathered, gathered
 from ram.maps.inputs import axes_of, own_copy, require_finite, require_inputs
 from ram.maps.methods import Method
-from ram.maps.nets import Answer, Explained, Target
+from ram.maps.nets import Explained
 from ram.maps.regression_map import RegressionMap
 from ram.maps.sight import reaching
 

@@ -13,9 +13,9 @@ import torch
 from ram.axes import Axis, prefixed
 from ram.maps.activation import evaluating
 from ram.maps.fronts import levels_axes
-from ram.maps.nets import RegressorNet
 from ram.maps.plots import width_of
 from ram.maps.regression_map import RegressionMap
+from ram.maps.regressor_net import RegressorNet
 from ram.models.geometry import cell_axes, receptive_fields
 from ram.models.regressor import Regressor
 

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from ram.axes import Axis
 from ram.errors import ConfigError, ModelError, explained
-from ram.maps.nets import require_exact
+from ram.maps.regressor_net import require_exact
 from ram.models.backbones import joined
 from ram.models.regressor import Regressor
 from ram.runs.run import Run

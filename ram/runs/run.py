@@ -23,7 +23,7 @@ from ram.errors import ConfigError, DataError, explained, nearest
 from ram.maps.explain import explain_regressor
 from ram.maps.fronts import Spectrograms, levels_axes
 from ram.maps.methods import Method, method_called
-from ram.maps.nets import require_exact
+from ram.maps.regressor_net import require_exact
 from ram.maps.regression_map import RegressionMap, load_maps, save_maps
 from ram.models.regressor import Regressor
 from ram.models.spectrogram import Spectrogram

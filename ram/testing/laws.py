@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ram.maps.explain import explain
-from ram.maps.heads import Choice, output_of
+from ram.maps.outputs import Choice, output_of
 from ram.maps.regression_map import RegressionMap
 
 Inputs = Float[Tensor, "batch channel *space"]

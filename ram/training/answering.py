@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from ram.data.batches import Batches
 from ram.errors import ModelError, explained
 from ram.maps.activation import parts_of
-from ram.maps.heads import find_head, run_head
+from ram.maps.head_calls import run_head
+from ram.maps.heads import find_head
 from ram.maps.inputs import first_weight
 from ram.models.cutting import Cut
 from ram.models.regressor import Regressor, TargetScaling
