@@ -9,6 +9,7 @@ Source: Wang & Yang 2017, arXiv:1703.10757, section 3; Zhou et al. 2016, arXiv:1
 from __future__ import annotations
 
 __all__ = [
+    "array_of",
     "contributions",
     "evaluating",
     "parameter_contributions",
@@ -54,10 +55,9 @@ def contributions(
     >>> contributions(A, torch.tensor([[2.0, -1.0]]), scale=np.array([10.0]))
     array([[[ 0., 30.]]])
     """
-    flat = features.detach().flatten(2)  # (batch, feature, Z)
-    summed = _weighted(flat, weight.detach())  # (batch, output, Z)
-    maps = summed * (scale / flat.shape[2])[:, None]
-    return np.asarray(maps.reshape(len(features), len(weight), *features.shape[2:]))
+    summed = _weighted(features, weight)  # (batch, output, Z)
+    maps = summed * (scale / summed.shape[2])[:, None]
+    return np.asarray(maps.reshape(*maps.shape[:2], *features.shape[2:]))
 
 
 def parameter_contributions(
@@ -70,16 +70,37 @@ def parameter_contributions(
     return np.asarray(standardised[:, None, :] * (scale[:, None] * weight))
 
 
-def _weighted(flat: Tensor, weight: Tensor) -> NDArray[np.floating[Any]]:
+def _weighted(features: Tensor, weight: Tensor) -> NDArray[np.floating[Any]]:
     """Return the product of matrices in a precision that is exact enough: no half, and on a GPU no TF32.
 
     On the CPU by NumPy: torch's product of one row with a batch copies the batch and takes ten times as long.
     """
-    if flat.device.type == "cuda":
-        return np.asarray(torch.matmul(weight.double(), flat.double()).cpu().numpy())
-    if flat.dtype not in {torch.float32, torch.float64}:
-        flat = flat.float()
-    return np.asarray(np.matmul(weight.to(flat.dtype).cpu().numpy(), flat.cpu().numpy()))
+    if features.is_cuda:
+        flat = features.detach().flatten(2)
+        return np.asarray(torch.matmul(weight.detach().double(), flat.double()).cpu().numpy())
+    values = array_of(features)
+    columns = array_of(weight)
+    if values.dtype is not columns.dtype:
+        columns = columns.astype(values.dtype)
+    return np.asarray(np.matmul(columns, values.reshape(*values.shape[:2], -1)))
+
+
+def array_of(tensor: Tensor) -> NDArray[np.floating[Any]]:
+    """Return a tensor as an array, its own memory where it can be: half precision as float32, from any device.
+
+    After a pass nothing that a map needs lies in the cache. Each operation of torch's that is spared, such as
+    ``detach`` where nothing is attached, spares microseconds.
+    """
+    if tensor.requires_grad:
+        tensor = tensor.detach()
+    if not tensor.is_cpu:
+        tensor = tensor.cpu()
+    if tensor.dtype not in _PRECISE:
+        tensor = tensor.float()
+    return tensor.numpy()
+
+
+_PRECISE = (torch.float32, torch.float64)
 
 
 def uncompiled() -> AbstractContextManager[Any]:
@@ -116,7 +137,8 @@ class evaluating(AbstractContextManager[None]):  # noqa: N801 - used like a func
 
     def __init__(self, module: nn.Module, parts: Sequence[nn.Module] | None = None) -> None:
         self._parts = parts_of(module) if parts is None else parts
-        foreign = [part for part in self._parts if not _steady(type(part).__module__)]
+        strange = {kind for kind in set(map(type, self._parts)) if not _steady(kind.__module__)}
+        foreign = [part for part in self._parts if type(part) in strange] if strange else []
         self._kept = _Kept(module, foreign) if foreign else None
 
     def __enter__(self) -> None:
@@ -220,10 +242,8 @@ def structure_of(parts: Sequence[nn.Module]) -> tuple[object, ...]:
     >>> structure_of(parts_of(net)) == before
     False
     """
-    return tuple([(id(part), *map(part.__dict__.get, _PLACING)) for part in parts])
-
-
-_PLACING = ("stride", "padding", "dilation", "kernel_size")
+    own = [(id(part), part.__dict__.get) for part in parts]
+    return tuple([(name, of("stride"), of("padding"), of("dilation"), of("kernel_size")) for name, of in own])
 
 
 def _version(tensor: Tensor) -> int:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ram.maps.activation import array_of
 from ram.maps.layers import LayerPass
 from ram.models.symmetry import Symmetry
 
@@ -93,7 +93,5 @@ class Viewed:
 
 
 def numbers(tensor: Tensor) -> NDArray[np.float64]:
-    """Return a small tensor as float64, from whatever precision and device."""
-    if tensor.dtype is torch.float64 and tensor.device.type == "cpu":
-        return np.asarray(tensor.detach().numpy())
-    return np.array(tensor.tolist(), dtype=np.float64)  # for a few numbers quicker than four conversions
+    """Return a tensor as float64, from whatever precision and device."""
+    return array_of(tensor).astype(np.float64, copy=False)

@@ -9,6 +9,7 @@ __all__ = ["AnyNet"]
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from math import prod
 
 import numpy as np
 import torch
@@ -58,7 +59,7 @@ class AnyNet:
         return Answer(
             contributions=tuple((scale * one if scale != 1.0 else one)[:, :, None] for one in maps),
             parameters=np.empty((len(x), 1, 0)),
-            baseline=np.broadcast_to(mean + scale * bias, (len(x), 1)),
+            baseline=np.full((len(x), 1), mean + scale * bias),
             prediction=mean + scale * output[:, None],
             # A head that sums instead of averaging has its number of cells in the weight already.
             finer=tuple(_worth(a, w, self.scale)[:, :, None] for a, w in zip(finer, call.weights, strict=times > 1)),
@@ -68,7 +69,7 @@ class AnyNet:
 
     def _averaged(self, x: Inputs, call: HeadCall) -> list[int]:
         pooled = self._head(x).pooled
-        return [1 if one.summed else maps[0, 0].numel() for one, maps in zip(pooled, call.features, strict=True)]
+        return [1 if one.summed else prod(maps.shape[2:]) for one, maps in zip(pooled, call.features, strict=True)]
 
     def cells(self, sample: Sample, size: Sequence[int], shapes: Sequence[tuple[int, ...]]) -> tuple[Cells, ...]:
         """Return where the cells of each grid lie in an input of `size`, (channel, *space), such as `sample` makes."""
@@ -192,12 +193,9 @@ class AnyNet:
             call = self._finer_call(x, head, times)
         pairs = zip(call.features, call.weights, strict=True)
         maps = [contributions(features, weight, scale=np.ones(1)) for features, weight in pairs]
-        rows = [one.reshape(len(x), -1) for one in maps]
-        flat = rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
         bias, output = numbers(call.bias), numbers(call.output)
-        size = np.abs(flat).sum(axis=1) + np.abs(bias)
         tolerance = 1e-3 if call.output.dtype in {torch.float32, torch.float64} else 5e-2
-        if np.any(np.abs(flat.sum(axis=1) + bias - output) > tolerance * size):
+        if not _sum_to(output, maps, float(bias[0]), tolerance):
             raise ModelError(ran_another_way(self.module))
         return call, maps, bias, output
 
@@ -219,6 +217,17 @@ class AnyNet:
         """Return the features of each of several activations on a grid finer `times` over, a pass for each."""
         found = [partial(self._features_at, one) for one in self._head(x).pooled]
         return tuple(finer_features(one, x.clone(), times=times) for one in found)
+
+
+def _sum_to(output: Array, maps: Sequence[Array], bias: float, tolerance: float) -> bool:
+    """Whether maps and bias sum to the output of each sample, to a share of what they carry without their signs."""
+    rows = [one.reshape(len(one), -1) for one in maps]
+    flat = rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)
+    sums = [(own, carried + bias) for own, carried in zip(output.tolist(), flat.sum(axis=1).tolist(), strict=True)]
+    if all(abs(carried - own) <= tolerance * abs(carried) for own, carried in sums):  # which is no more than the share
+        return True
+    size = np.abs(flat).sum(axis=1) + abs(bias)
+    return not any(abs(carried - own) > tolerance * most for (own, carried), most in zip(sums, size, strict=True))
 
 
 def _worth(features: Tensor, weight: Tensor, scale: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -70,7 +70,9 @@ def gathered(found: Answer, cells: Sequence[Cells], input_axes: Axes, *, times: 
         finer = [_finer_axes(own, one, input_axes, times) for own, one in zip(cells, found.finer, strict=True)]
         grids = [_refined(*one) for one in zip(grids, found.finer, finer, strict=True)]
     axes = max(grids, key=lambda one: one.values[0, 0, 0].size).axes
-    fields = tuple(np.max([one.receptive_field for one in grids], axis=0).tolist())
+    fields = grids[0].receptive_field
+    if len(grids) > 1:
+        fields = tuple(np.max([one.receptive_field for one in grids], axis=0).tolist())
     several, move = len(grids) > 1, spread if together == "sum" else lying
     same = [move(_scaled(one.values) if several and together == "max" else one.values, one.axes, axes) for one in grids]
     by_channel = same[0] if not several else np.max(same, axis=0) if together == "max" else np.sum(same, axis=0)

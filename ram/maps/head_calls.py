@@ -63,7 +63,7 @@ def run_head(
 
 def _listen(net: nn.Module, x: Tensor, head: Head, *, output: Choice) -> HeadCall:
     """Do as `run_head` where modules make the calls."""
-    parts: list[Any] = [net.get_submodule(name) for name in head.names]
+    parts: list[Any] = [_part(net, name) for name in head.names]
     count = len(head.pooled)
     seen: dict[int, list[Any]] = {}
     handles = [part.register_forward_hook(partial(_note, seen, number)) for number, part in enumerate(parts[:count])]
@@ -77,6 +77,13 @@ def _listen(net: nn.Module, x: Tensor, head: Head, *, output: Choice) -> HeadCal
     if len(features) != count or not all(isinstance(one, Tensor) for one in features):
         raise ModelError(ran_another_way(net))
     return _head_call(net, head, features, folded, y)
+
+
+def _part(net: nn.Module, name: str) -> nn.Module:
+    """Return a submodule that is there; torch's own ``get_submodule`` looks twice at each step."""
+    for step in name.split("."):
+        net = net._modules[step]  # type: ignore[assignment]
+    return net
 
 
 def _note(seen: dict[int, list[Any]], number: int, _part: nn.Module, _inputs: object, result: Any) -> None:
@@ -141,9 +148,11 @@ def _folded(units: Sequence[LinearCall], column: int, *, like: Tensor) -> tuple[
         weight = like.new_zeros(1, like.shape[1])
         weight[0, column] = 1
         return weight, like.new_zeros(1)
-    weight, bias = units[0].weight[column : column + 1], units[0].weight.new_zeros(1)
-    if units[0].bias is not None:
-        bias = units[0].bias[column : column + 1]
+    weight, bias = units[0].weight, units[0].bias
+    if len(weight) > 1:
+        weight, bias = weight[column : column + 1], None if bias is None else bias[column : column + 1]
+    if bias is None:
+        bias = weight.new_zeros(1)
     if len(units) > 1:
         weight, bias = weight.double(), bias.double()
     for unit in units[1:]:

@@ -6,6 +6,7 @@ __all__ = ["axes_of", "first_weight", "own_copy", "require_finite", "require_inp
 
 from collections.abc import Sequence
 from functools import lru_cache
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,8 @@ def own_copy(values: Any, *, like: Tensor, dtype: torch.dtype | None = None, sha
     """
     wanted = dtype or like.dtype
     if isinstance(values, Tensor):
+        if shared and values.dtype is wanted and values.device == like.device and not values.requires_grad:
+            return values
         return values.detach().to(like.device, wanted, copy=not shared)
     precise = np.float64 if wanted == torch.float64 else np.float32
     return torch.from_numpy(np.array(values, dtype=precise, order="C")).to(like.device, wanted)
@@ -76,14 +79,16 @@ def first_weight(parts: Sequence[nn.Module]) -> Tensor:
 
 def require_finite(found: RegressionMap) -> None:
     """Raise DataError where a prediction is not a finite number."""
-    bad = np.flatnonzero(~np.isfinite(found.prediction))
-    if bad.size:
-        raise DataError(
-            explained(
-                where=f"explain, sample {found.ids[bad[0]]}",
-                what=f"the prediction of {found.target}",
-                allowed="a finite number",
-                got=found.prediction[bad[0]],
-                next_step="Look for NaN or infinite values in the inputs and the weights",
-            )
+    finite = [isfinite(value) for value in found.prediction.tolist()]
+    if all(finite):
+        return
+    bad = finite.index(False)
+    raise DataError(
+        explained(
+            where=f"explain, sample {found.ids[bad]}",
+            what=f"the prediction of {found.target}",
+            allowed="a finite number",
+            got=found.prediction[bad],
+            next_step="Look for NaN or infinite values in the inputs and the weights",
         )
+    )

@@ -91,32 +91,35 @@ class Question:
         reference: str = "baseline",
     ) -> dict[str, RegressionMap]:
         """Return one map for each target, of all samples of `x`."""
-        net, like, wish = self.net, self.net.like, replace(self.wish, ids=tuple(map(str, ids)))
+        net, like, ids = self.net, self.net.like, tuple(map(str, ids))
+        wish = replace(self.wish, ids=ids) if ids else self.wish
         input_axes = axes_of(x, self.axes)
         size, parts = self.wish.batch_size, []
         with uncompiled(), evaluating(net.module, net.parts), torch.no_grad():
             for start in range(0, len(x), size):
                 rows = slice(start, start + size)
                 own = None if parameters is None else own_copy(parameters[rows], like=like, dtype=torch.float64)
-                given = own_copy(x[rows], like=like, shared=net.shares_inputs)
+                some = x if isinstance(x, Tensor) and len(x) <= size else x[rows]
+                given = own_copy(some, like=like, shared=net.shares_inputs)
                 parts.append(answer(net, given, own, wish, rows=rows))
             found = Answer.joined(parts)
             shapes = [tuple(one.shape[3:]) for one in found.contributions]
             cells = place(net, lambda: own_copy(x[:1], like=like), self.wish, size=x.shape[1:], shapes=shapes)
         way = "sum" if self.wish.method.adds_up else "values" if self.wish.method.kind == "head" else "max"
         whole = gathered(found, cells, input_axes, times=self.wish.resolution, together=way)
-        return self._named(found, whole, input_axes, tuple(map(str, ids)), reference)
+        return self._named(found, whole, input_axes, ids, reference)
 
     def _named(
         self, found: Answer, whole: Gathered, axes: tuple[Axis, ...], ids: tuple[str, ...], reference: str
     ) -> dict[str, RegressionMap]:
         """Give maps names, units and axes."""
-        method, maps = self.wish.method, {}
+        method, summable, maps = self.wish.method, self._summable, {}
         for number, target in enumerate(self.net.targets):
             prediction = target.in_unit(found.prediction[:, number])
+            own = whole.contributions[:, number]
             baseline = target.in_unit(found.baseline[:, number])
             maps[target.name] = RegressionMap(
-                contributions=whole.contributions[:, number] * self._summable,
+                contributions=own if summable else np.full_like(own, np.nan),
                 parameter_contributions=found.parameters[:, number],
                 parameter_names=self.net.parameter_names,
                 baseline=baseline if method.adds_up else np.full_like(prediction, np.nan),
@@ -132,14 +135,17 @@ class Question:
                 ids=ids,
                 log=target.log,
                 receptive_field=reaching(whole.receptive_field, self.net.reach, axes),
-                correction=np.empty(0) if whole.correction is None else whole.correction[:, number],
-                **self._parts(found, whole, number),
+                **self._more(found, whole, number),
             )
             require_finite(maps[target.name])
         return maps
 
+    def _more(self, found: Answer, whole: Gathered, number: int) -> dict[str, Any]:
+        """Return what a map on a finer grid says of that, and what one with parts says of these."""
+        corrected = {} if whole.correction is None else {"correction": whole.correction[:, number]}
+        return corrected | self._parts(found, whole, number)
+
     def _parts(self, found: Answer, whole: Gathered, number: int) -> dict[str, Any]:
-        """Return what a map says of its parts."""
         each = self.wish.channel == "each"
         if whole.parts is None and not each:
             return {}
@@ -148,7 +154,7 @@ class Question:
         names = self.channels or tuple(f"channel {channel}" for channel in range(count))
         by_grid = "layer" if self.wish.method.kind == "layer" else "stage"
         target = self.net.targets[number]
-        apart = () if self._summable == 1.0 else tuple(self._map_unit(target, unit) for unit in self._channel_units)
+        apart = () if self._summable else tuple(self._map_unit(target, unit) for unit in self._channel_units)
         return {
             "part_contributions": parts[:, number],
             "part_names": names if by_channel else found.grids,
@@ -161,10 +167,11 @@ class Question:
         return (self.channel_unit,) if isinstance(self.channel_unit, str) else tuple(self.channel_unit)
 
     @property
-    def _summable(self) -> float:
-        """NaN where maps by channel have units that do not add up, else 1."""
-        apart = self.wish.method.grade == "sensitivity" and len(set(self._channel_units)) > 1
-        return float("nan") if apart and self.wish.channel == "each" else 1.0
+    def _summable(self) -> bool:
+        """False where maps by channel have units that do not add up."""
+        if self.wish.channel != "each" or self.wish.method.grade != "sensitivity":
+            return True
+        return len(set(self._channel_units)) == 1
 
     def _map_unit(self, target: Target, channel_unit: str) -> str:
         return _map_unit(self.wish.method, "1" if target.log else target.unit, channel_unit)

@@ -10,6 +10,7 @@ __all__ = ["ADDING", "GRADES", "RegressionMap", "load_maps", "save_maps"]
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,21 @@ ADDING = ("exact", "complete", "first-order")
 """Grades whose maps add up to the prediction, but for a residual that is reported."""
 
 _LINEAR = ("contributions", "parameter_contributions", "part_contributions")
+
+
+def _frozen(values: ArrayLike) -> Array:
+    """Return a read-only view in float64; the caller's own array stays writable."""
+    if type(values) is np.ndarray and values.dtype == np.float64 and not values.flags.writeable:
+        return values
+    view = np.asarray(values, dtype=np.float64).view()
+    view.setflags(write=False)
+    return view
+
+
+@lru_cache(maxsize=64)
+def _none(shape: tuple[int, ...]) -> Array:
+    """Return an array of a shape that holds nothing, read-only: most maps have several such."""
+    return _frozen(np.empty(shape))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -113,31 +129,31 @@ class RegressionMap:
     grade: str = "exact"
     method: str = "ram"
     reference: str = "baseline"
-    parameter_contributions: Float[np.ndarray, "batch parameter"] = field(default_factory=lambda: np.empty((0, 0)))
+    parameter_contributions: Float[np.ndarray, "batch parameter"] = field(default_factory=lambda: _none((0, 0)))
     parameter_names: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
     log: bool = False
     receptive_field: tuple[float, ...] = ()
     map_unit: str = ""
-    correction: Float[np.ndarray, " batch_or_none"] = field(default_factory=lambda: np.empty(0))
-    part_contributions: Float[np.ndarray, "batch part *cells"] = field(default_factory=lambda: np.empty((0, 0)))
+    correction: Float[np.ndarray, " batch_or_none"] = field(default_factory=lambda: _none((0,)))
+    part_contributions: Float[np.ndarray, "batch part *cells"] = field(default_factory=lambda: _none((0, 0)))
     part_names: tuple[str, ...] = ()
     part_kind: str = ""
     part_units: tuple[str, ...] = ()
-    ends: Float[np.ndarray, " batch_or_none"] = field(default_factory=lambda: np.empty(0))
+    ends: Float[np.ndarray, " batch_or_none"] = field(default_factory=lambda: _none((0,)))
 
     def __post_init__(self) -> None:
-        batch = len(self.contributions)
-        object.__setattr__(self, "map_unit", self.map_unit or self.unit)
+        batch, own = len(self.contributions), vars(self)  # the one place that may write to it
+        own["map_unit"] = self.map_unit or self.unit
         if not self.parameter_names:
-            object.__setattr__(self, "parameter_contributions", np.empty((batch, 0)))
+            own["parameter_contributions"] = _none((batch, 0))
         if not self.part_names:
-            object.__setattr__(self, "part_contributions", np.empty((batch, 0, *self.contributions.shape[1:])))
+            own["part_contributions"] = _none((batch, 0, *self.contributions.shape[1:]))
         for name in (*_LINEAR, "baseline", "prediction", "correction", "ends"):
-            object.__setattr__(self, name, _frozen(getattr(self, name)))
-        object.__setattr__(self, "ids", tuple(map(str, self.ids if len(self.ids) else range(batch))))
+            own[name] = _frozen(own[name])
+        own["ids"] = tuple(map(str, self.ids if len(self.ids) else range(batch)))
         for name in ("axes", "input_axes", "parameter_names", "receptive_field", "part_names", "part_units"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            own[name] = tuple(own[name])
         self._check()
 
     def _check(self) -> None:
@@ -461,13 +477,6 @@ def _from_fields(fields: Mapping[str, Any]) -> RegressionMap:
 
     members = fields.get("members")
     return RegressionMap(**fields) if members is None else EnsembleMap.of([RegressionMap(**one) for one in members])
-
-
-def _frozen(values: ArrayLike) -> Array:
-    """Return a read-only view in float64; the caller's own array stays writable."""
-    view = np.asarray(values, dtype=np.float64).view()
-    view.flags.writeable = False
-    return view
 
 
 def _require(name: str, got: object, expected: object) -> None:

@@ -9,6 +9,7 @@ __all__ = ["RegressorNet", "require_exact"]
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from math import prod
 
 import numpy as np
 import torch
@@ -42,8 +43,9 @@ class RegressorNet:
         self.parameter_names = regressor.parameter_names
         self._outputs = [regressor.target_names.index(name) for name in names]
         self._every = self._outputs == list(range(len(regressor.target_names)))
-        self._mean, self._scale = self._chosen(regressor.target_mean), self._chosen(regressor.target_scale)
-        words = zip(names, self._outputs, self._mean, self._scale, strict=True)
+        mean, scale = regressor.target_mean.tolist(), regressor.target_scale.tolist()
+        self._mean, self._scale = (np.array([one[i] for i in self._outputs]) for one in (mean, scale))
+        words = ((name, i, mean[i], scale[i]) for name, i in zip(names, self._outputs, strict=True))
         units, log = regressor.target_units, regressor.target_log
         self.targets = tuple(Target(name, units[i], mean, scale, log[i]) for name, i, mean, scale in words)
 
@@ -60,11 +62,11 @@ class RegressorNet:
         return Answer(
             contributions=tuple(self._by_channel(one, own) for one, own in zip(maps, weights, strict=True)),
             parameters=self._parameter_rows(parameters, self._weight, batch=len(x)),
-            baseline=np.broadcast_to(mean + scale * self._chosen(net.head.bias), (len(x), len(mean))),
-            prediction=mean + scale * self._chosen(output.T).T,
+            baseline=np.full((len(x), len(mean)), mean + scale * self._chosen(net.head.bias)),
+            prediction=mean + scale * self._chosen(output, axis=1),
             finer=tuple(self._by_channel(one, own, worth=True) for one, own in zip(finer, weights, strict=times > 1)),
             grids=self._grids,
-            averaged=tuple(one[0, 0].numel() for one in maps),
+            averaged=tuple(prod(one.shape[2:]) for one in maps),
         )
 
     def closed(self, x: Inputs, parameters: Tensor | None) -> Answer | None:
@@ -80,8 +82,10 @@ class RegressorNet:
 
     def _weights(self) -> Sequence[Float[Tensor, "target feature"]]:
         """Return the columns of the linear unit that belong to each stage that is pooled."""
-        widths = self.module.backbone.head_features
-        return torch.split(self._weight[:, : sum(widths)], widths, dim=1)
+        widths, weight = self.module.backbone.head_features, self._weight
+        if weight.shape[1] > sum(widths):
+            weight = weight[:, : sum(widths)]
+        return torch.split(weight, widths, dim=1) if len(widths) > 1 else (weight,)
 
     @property
     def _grids(self) -> tuple[str, ...]:
@@ -93,15 +97,18 @@ class RegressorNet:
 
         `worth`: what each cell would add if it were the only one.
         """
-        scale = self._scale * (features[0, 0].numel() if worth else 1)
+        scale = self._scale * (prod(features.shape[2:]) if worth else 1)
         apart = self.module.backbone.channels_apart
+        if apart == 1:
+            return contributions(features, weight, scale=scale)[:, :, None]
         pairs = zip(features.chunk(apart, dim=1), weight.chunk(apart, dim=1), strict=True)
         maps = [contributions(own, columns, scale=scale) for own, columns in pairs]
-        return np.stack(maps, axis=2) if apart > 1 else maps[0][:, :, None]
+        return np.stack(maps, axis=2)
 
-    def _chosen(self, rows: Tensor) -> NDArray[np.float64]:
-        """Return the rows of the targets asked for."""
-        return numbers(rows if self._every else rows[self._outputs])
+    def _chosen(self, values: Tensor, axis: int = 0) -> NDArray[np.float64]:
+        """Return those of the targets asked for, which are told apart along `axis`."""
+        found = numbers(values)
+        return found if self._every else found.take(self._outputs, axis=axis)
 
     def _parameter_rows(self, parameters: Tensor | None, weight: Tensor, *, batch: int) -> NDArray[np.float64]:
         if not self.parameter_names:
