@@ -34,12 +34,14 @@ import numpy as np
 import torch
 from contestants import CASES, INNER, SLOW, Action, Course, families, installed
 from machine import machine
+from torch.utils.flop_counter import FlopCounterMode
 
 import ram
 from ram.maps.explain import explain
 
 MIB = 2**20
 AT_ONCE = 10  # what costs more passes is measured on one sample only
+OWN = "ram, own net"
 QUICK = ("exact map", "grad-ram, pooled layer", "resolution 4")
 
 
@@ -98,7 +100,20 @@ def times(nets: list[str], *, rounds: int, device: str, dtype: torch.dtype) -> I
                 count = rounds_for(name, family, shape[0], rounds)
                 if count:
                     found = ratios(course.forward, actions, rounds=count, device=device)
-                    yield {"net": name, "case": case, "family": family, "rounds": count, "figures": found}
+                    row = {"net": name, "case": case, "family": family, "rounds": count, "figures": found}
+                    yield row | counted(course.forward, actions, family)
+
+
+def counted(forward: Action, actions: dict[str, Action], family: str) -> dict[str, float]:
+    """Return how many times a pass' arithmetic a finer map takes, by count: what bounds its time."""
+    if not family.startswith("resolution"):
+        return {}
+    counts = []
+    for one in (actions[OWN], forward):
+        with FlopCounterMode(display=False) as counter:
+            one()
+        counts.append(counter.get_total_flops())
+    return {"arithmetic": counts[0] / counts[1]}
 
 
 def asked(name: str) -> dict[str, Any]:
@@ -199,7 +214,9 @@ def lines_of(row: dict[str, Any]) -> Iterator[str]:
     """Yield what is printed of one row."""
     if "figures" in row:
         figures = row["figures"]
-        yield f"{row['net']}, {row['case']}, {row['family']} (forward {figures['forward']['milliseconds']:.2f} ms)"
+        count = f"; {row['arithmetic']:.2f} forward passes by count" if "arithmetic" in row else ""
+        bare = f"forward {figures['forward']['milliseconds']:.2f} ms{count}"
+        yield f"{row['net']}, {row['case']}, {row['family']} ({bare})"
         for name, figure in figures.items():
             if name != "forward":
                 yield f"    {name:32s} {figure['forwards']:8.2f} ({figure['fastest']:.2f})"

@@ -113,7 +113,8 @@ def table_of_speed() -> str:
     cases = list(dict.fromkeys(row["case"] for row in found["times"]))
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for row in found["times"]:
-        rows.setdefault((row["family"], row["net"]), {})[row["case"]] = beside(row["figures"])
+        counted = f" (by count {row['arithmetic']:.2f})" if "arithmetic" in row else ""
+        rows.setdefault((row["family"], row["net"]), {})[row["case"]] = beside(row["figures"]) + counted
     machine = found["machine"]
     versions = ", ".join(f"{name} {of}" for name, of in machine["versions"].items())
     head = (

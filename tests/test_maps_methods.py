@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -477,3 +478,52 @@ def test_features_beside_a_concatenated_skip_are_taken_away_too() -> None:
         assert (total.abs() > 0.1 * size).all()  # otherwise shared by size
         expected += (lost / total)[:, None, None].numpy() * b[:, k].detach().numpy()
     np.testing.assert_allclose(one.contributions, expected, rtol=1e-9, atol=1e-12)
+
+
+def layered(*between: nn.Module, ndim: int = 2, **convolution: Any) -> nn.Sequential:
+    """Return a net with something between its first layer and the convolution behind it."""
+    torch.manual_seed(7)
+    conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[ndim - 1]
+    pooled = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)[ndim - 1](1)
+    first, behind = conv(2, 4, 3, padding=1), conv(4, 6, 3, **convolution)
+    return nn.Sequential(first, *between, behind, nn.Tanh(), pooled, nn.Flatten(), nn.Linear(6, 1))
+
+
+def normed() -> nn.BatchNorm2d:
+    norm = nn.BatchNorm2d(4)
+    for values in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+        nn.init.uniform_(values, 0.5, 1.5)  # type: ignore[arg-type]
+    return norm
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        layered(padding=1),
+        layered(nn.ReLU(), stride=2, dilation=2, padding=1),
+        layered(nn.ReLU(inplace=True), padding="same"),
+        layered(normed(), nn.ReLU(inplace=True), nn.MaxPool2d(2), bias=False),
+        layered(nn.Softmax(dim=1), padding=1),  # a feature that is gone changes the others
+        layered(groups=2),
+        layered(padding=1, padding_mode="circular"),
+        layered(nn.AvgPool1d(2), ndim=1, stride=2),
+        layered(nn.ReLU(), ndim=3, padding=1),
+    ],
+)
+def test_features_are_taken_away_whatever_lies_behind_them(net: nn.Sequential) -> None:
+    """Of the first convolution only what a feature adds is computed; compared with passes of the rest of the net."""
+    net = net.double().eval()
+    ndim = next(weight.ndim for weight in net.parameters()) - 2
+    x = torch.rand(2, 2, *(8,) * ndim, dtype=torch.float64)
+    one = explain(net, x, method="ablation-cam", layer="0")
+    with torch.no_grad():
+        a = net[0](x)
+        weighed = torch.zeros(2, *a.shape[2:], dtype=torch.float64)
+        for k in range(4):
+            without = a.clone()
+            without[:, k] = 0
+            lost = (net[1:](a.clone()) - net[1:](without))[:, 0]
+            total, size = a[:, k].flatten(1).sum(1), a[:, k].flatten(1).abs().sum(1)
+            shared = torch.where((total.abs() < 0.1 * size).view(-1, *(1,) * ndim), a[:, k].abs(), a[:, k])
+            weighed += (lost / shared.flatten(1).sum(1)).view(-1, *(1,) * ndim) * shared
+    np.testing.assert_allclose(one.contributions, weighed.numpy(), rtol=1e-9, atol=1e-12)

@@ -12,6 +12,7 @@ __all__ = [
     "array_of",
     "contributions",
     "evaluating",
+    "frozen",
     "parameter_contributions",
     "parts_of",
     "structure_of",
@@ -180,6 +181,20 @@ def untouched(module: nn.Module) -> Iterator[None]:
             for weight, wanted, gradient in weights:
                 weight.requires_grad_(wanted)
                 weight.grad = gradient
+
+
+@contextmanager
+def frozen(parts: Sequence[nn.Module]) -> Iterator[None]:
+    """Within the block no weight asks for a gradient: a pass keeps what the gradient of activations needs, no more."""
+    every = [weight for part in parts for weight in part._parameters.values()]
+    weights = [weight for weight in every if weight is not None and weight.requires_grad]
+    try:
+        for weight in weights:
+            weight.requires_grad = False
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad = True
 
 
 @cache

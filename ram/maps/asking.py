@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ram.errors import ConfigError, DataError, explained
+from ram.maps.activation import frozen
 from ram.maps.answers import Answer
 from ram.maps.input_methods import Asked
 from ram.maps.inputs import own_copy
@@ -159,16 +160,22 @@ def answer(net: Explained, x: Inputs, parameters: Tensor | None, wish: Wish, *, 
         lengths = None if wish.lengths is None else torch.from_numpy(wish.lengths[rows])
         found = net.answer(x, parameters, times=wish.resolution, lengths=lengths)
         return found.as_sums() if method.name == "cam" else found
-    assert method.run is not None
-    if method.kind == "layer":
-        if method.name in _CLOSED and wish.layer is None:
-            closed = net.closed(x, parameters)
-            if closed is not None:
-                return closed
-        shown = {} if wish.background is None else {"background": wish.background[:1]}
-        layers = wish.layer if isinstance(wish.layer, tuple) else (wish.layer,)
-        return _together([method.run(net, x, parameters, layer=layer, **shown) for layer in layers], wish)
-    return _of_input(net, x, parameters, wish, rows=rows)
+    if method.name in _CLOSED and wish.layer is None:
+        closed = net.closed(x, parameters)
+        if closed is not None:
+            return closed
+    with frozen(net.parts):
+        if method.kind == "input":
+            return _of_input(net, x, parameters, wish, rows=rows)
+        return _of_layer(net, x, parameters, wish)
+
+
+def _of_layer(net: Explained, x: Inputs, parameters: Tensor | None, wish: Wish) -> Answer:
+    run = wish.method.run
+    assert run is not None
+    shown = {} if wish.background is None else {"background": wish.background[:1]}
+    layers = wish.layer if isinstance(wish.layer, tuple) else (wish.layer,)
+    return _together([run(net, x, parameters, layer=layer, **shown) for layer in layers], wish)
 
 
 def _together(found: Sequence[Answer], wish: Wish) -> Answer:

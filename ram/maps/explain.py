@@ -109,7 +109,7 @@ def explain(
     seed
         Of what a method draws at random.
     batch_size
-        How many samples run at once; None for all.
+        How many samples run at once; None for all. Of a finer map `resolution` times fewer, which take more memory.
     of
         For a `Regressor` that begins with a spectrogram: ``"spectrogram"``, the default, for a map over frequency and
         time, on which `reference` and `regions` may lie too; or ``"signal"`` for a map over the signal itself, by

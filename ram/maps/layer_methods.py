@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ram.maps.answers import Answer, Viewed
-from ram.maps.layers import LayerPass, known_layer, with_features_left_out
+from ram.maps.layers import LayerPass, known_layer
+from ram.maps.leaving_out import with_features_left_out
 from ram.maps.nets import Explained
 
 Inputs = Float[Tensor, "batch channel *space"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["LayerPass", "known_layer", "last_layer", "run_layer", "with_features_left_out"]
+__all__ = ["LayerPass", "known_layer", "last_layer", "passing", "run_layer"]
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -70,17 +70,19 @@ def run_layer(output: Output, layer: nn.Module, x: Inputs, *, name: str) -> Laye
         Where the layer runs not once, gives no activation with the input's axes, or the output does not depend on it.
     """
     seen: list[Tensor] = []
+    with torch.no_grad(), passing(layer, lambda result: torch.zeros_like(_activation(result, x, name))):
+        silent = output(x.clone())  # before anything is kept that takes memory
 
     def note(result: Tensor) -> Tensor:
         seen.append(_activation(result, x, name).detach().requires_grad_())
         torch.set_grad_enabled(True)  # from here on: what lies before keeps no graph
         return seen[-1].clone()  # a layer that follows may write in place
 
-    with torch.no_grad(), _passing(layer, note):
+    with torch.no_grad(), passing(layer, note):
         y = output(x)
     if seen and not y.requires_grad:  # the layer lies within a block of the net that sets gradients as it likes
         seen.clear()
-        with torch.enable_grad(), _passing(layer, note):
+        with torch.enable_grad(), passing(layer, note):
             y = output(x)
     with torch.enable_grad():
         if len(seen) != 1:
@@ -88,34 +90,7 @@ def run_layer(output: Output, layer: nn.Module, x: Inputs, *, name: str) -> Laye
         (gradient,) = torch.autograd.grad(y.sum(), seen[0], allow_unused=True) if y.requires_grad else (None,)
     if gradient is None:
         raise ModelError(_without_effect(name))
-    with torch.no_grad(), _passing(layer, torch.zeros_like):
-        silent = output(x)
     return LayerPass(seen[0].detach(), gradient, y.detach(), silent, name)
-
-
-def with_features_left_out(
-    output: Output, layer: nn.Module, x: Float[Tensor, "1 channel *space"], *, features: range
-) -> Float[Tensor, " feature"]:
-    """Return the output for one sample with each of some features of `layer` set to zero, one at a time.
-
-    What lies before the layer runs once, what lies behind it once for each feature, as one batch. Where the result
-    is joined with something that passes the layer by, such as a skip connection that is concatenated, all runs once
-    for each feature.
-    """
-
-    def without(result: Tensor) -> Tensor:
-        copies = result.expand(len(features), *result.shape[1:]).clone()
-        copies[torch.arange(len(features)), list(features)] = 0
-        return copies
-
-    with torch.no_grad(), _passing(layer, without):
-        try:
-            found = output(x)
-        except RuntimeError:  # one sample and many copies do not join
-            found = x.new_empty(0)
-        if len(found) != len(features):
-            found = output(x.expand(len(features), *x.shape[1:]).clone())
-        return found
 
 
 def last_layer(net: nn.Module, output: Output, x: Inputs) -> str:
@@ -171,7 +146,7 @@ def known_layer(net: nn.Module, name: str) -> nn.Module:
 
 
 @contextmanager
-def _passing(layer: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+def passing(layer: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """Within the block, `layer` passes on ``change(result)``."""
     handle = layer.register_forward_hook(lambda _layer, _inputs, result: change(result))
     try:

@@ -94,7 +94,7 @@ class Question:
         net, like, ids = self.net, self.net.like, tuple(map(str, ids))
         wish = replace(self.wish, ids=ids) if ids else self.wish
         input_axes = axes_of(x, self.axes)
-        size, parts = self.wish.batch_size, []
+        size, parts = max(1, self.wish.batch_size // self.wish.resolution), []  # finer grids take more memory
         with uncompiled(), evaluating(net.module, net.parts), torch.no_grad():
             for start in range(0, len(x), size):
                 rows = slice(start, start + size)
