@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 import ram
+from ram.benchmark import tasks
+from ram.benchmark.page import page
+from ram.evaluation.interventions import region_masks
 from ram.runs.config import load_experiment
-from ram.views.benchmark import tasks
-from ram.views.benchmark.page import page
 
 ROOT = Path(__file__).resolve().parents[1]
 Shell = Callable[..., tuple[int, str, str]]
@@ -63,8 +64,8 @@ def test_the_benchmark_writes_a_page_and_does_nothing_twice(
     assert "| Planted shortcut, 1D | all maps |" in text
     assert "](truth/shortcut-1d.png)" in text
     assert (tmp_path / "truth" / "shortcut-1d.png").read_bytes().startswith(b"\x89PNG")
-    monkeypatch.setattr("ram.views.benchmark.measure.measured", _refused)
-    monkeypatch.setattr("ram.data.making.make", _refused)
+    monkeypatch.setattr("ram.benchmark.running.measured", _refused)
+    monkeypatch.setattr("ram.benchmark.running.make", _refused)
     code, out, err = shell(*words, tmp_path / "again.md", "--json")
     assert (code, "measuring" in err) == (0, False)
     assert (tmp_path / "again.md").read_text(encoding="utf-8") == text.replace("truth/shortcut", "again/shortcut")
@@ -97,10 +98,12 @@ def test_a_run_is_held_against_the_solver_asked_again(shell: Shell, source: Path
     found = json.loads(shell(*words, "--json")[1])
     test = run.part("test")
     rows = [list(test.ids).index(name) for name in found["ids"]]
-    maps = run.explain(test[rows], target="wear", reference=test.reference_design()).on_input_grid().contributions
-    codes = test[rows].regions_array()
-    claimed = [[one[code == k].sum() for k in range(4)] for one, code in zip(maps, codes, strict=True)]
-    np.testing.assert_allclose(np.array(found["claimed"])[:, :4], claimed, atol=1e-3)
+    maps = run.explain(test[rows], target="wear", reference=test.reference_design())
+    masks = region_masks(test[rows], reference=test.reference_design(), cells=maps.axes)
+    claimed = [
+        [one[mask].sum() for mask in of] for one, of in zip(maps.on_input_grid().contributions, masks, strict=True)
+    ]
+    np.testing.assert_allclose(found["claimed"], claimed, atol=1e-3)
     assert np.abs(np.array(found["true"])[:, 3]).max() < 1.5  # the sticker
     code, _, err = shell(*words, "--method", "grad-cam")
     assert code == 2
@@ -138,8 +141,14 @@ def measured(net: str, seed: int, **changes: Any) -> dict[str, Any]:
     """What the benchmark keeps of a run on wheels."""
     figures = {"spearman": [0.5 + seed / 100, 0.4, 0.6], "pearson": [0.7, 0.6, 0.8], "top": [0.3, 0.2, 0.4]}
     figures |= {"auc": [0.9, 0.8, 1.0], "regions_share": [12.0, 10.0, 14.0], "kept": [0.3, 0.2, 0.4]}
-    image = {"kind": "trivial", "grade": "", "figures": {"spearman": [0.3, 0.2, 0.4], "pearson": [0.2, 0.1, 0.3]}}
-    ram_row = {"kind": "method", "grade": "exact", "figures": figures}
+    image = {
+        "kind": "trivial",
+        "grade": "",
+        "samples": 200,
+        "figures": {"spearman": [0.3, 0.2, 0.4], "pearson": [0.2, 0.1, 0.3]},
+    }
+    ram_row = {"kind": "method", "grade": "exact", "samples": 200, "figures": figures}
+    columns = {name: {"title": name.title(), "unit": "1", "how": f"as {name} is"} for name in figures}
     return {
         "net": net,
         "seed": seed,
@@ -148,10 +157,11 @@ def measured(net: str, seed: int, **changes: Any) -> dict[str, Any]:
         "value": {"umbrella": {"r2": 0.99, "mape": 0.9, "mae": 5.0}},
         "cells": [32, 32],
         "chosen": "ram",
-        "board": {"samples": 200, "deciding": "spearman", "rows": {"ram": ram_row, "image": image}},
+        "board": {"samples": 200, "deciding": "spearman", "columns": columns, "rows": {"ram": ram_row, "image": image}},
         "interventions": {
             "regions": ["hub", "rim", "patch 1"],
             "methods": {"truth": {"slope": 1.05, "r2": 0.97}, "ram": {"slope": 0.8, "r2": 0.6}},
+            "filled": {"truth": {"slope": 1.45, "r2": 0.86}, "ram": {"slope": 1.5, "r2": 0.8}},
         },
         **changes,
     }
@@ -169,7 +179,16 @@ def test_the_page_is_written_from_figures() -> None:
     assert "| 0.520 ± 0.014 |" in table[1]
     assert "Without any map the exact RAM has 0.51" in text
     assert "the best map without a net, image, 0.30." in text
-    assert "Under intervention (hub, rim and random patches) the solver's own contributions have slope 1.05" in text
+    assert (
+        "Under intervention (hub, rim and random patches, of whole cells) the solver's own contributions have slope"
+        in text
+    )
+    assert (
+        "the solver's own contributions then have slope 1.45 and R2 0.86, exact RAM of the nets (plain: slope" in text
+    )
+    assert "whole cascade: `ram` 0.30." in text
+    assert "| `ram` | 200 | 0.51 | 0.70 | 0.30 | 12.00 | **0.30** |" in text
+    assert "- Kept: as kept is" in text
     assert "Above 0.2 are `ram`" in text
     assert "ram truth bench wheel --runs RUNS" in text
     assert "nan " not in text

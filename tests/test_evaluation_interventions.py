@@ -133,6 +133,25 @@ def test_patches_are_boxes_about_what_differs(tmp_path):
     assert masks[0, :, 12, 3].all()
 
 
+def test_on_cells_a_region_is_whole_cells_most_of_whose_points_are_its(data):
+    cells = [Axis.uniform("x", "mm", size=2, step=2.0, start=0.5)]
+    masks = region_masks(data, reference=REFERENCE, patches=0, cells=cells)
+    left = [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]]  # a tie goes to the first code
+    np.testing.assert_array_equal(masks, np.stack([np.array(left), 1 - np.array(left)], axis=1))
+    boxes = region_masks(data, reference=REFERENCE, patches=6, share=1 / 2, cells=cells)[:, 2:]
+    assert {tuple(box) for of in boxes.astype(int) for box in of} == {(1, 1, 0, 0), (0, 0, 1, 1)}
+
+
+def test_answers_on_the_points_are_known_from_before_cells_could_be_given(data, solver):
+    simulator = load_simulator(f"{solver}:total")
+    intervene(data, simulator, progress=False)
+    asked = len(Path(f"{solver}.log").read_text())
+    intervene(data, simulator, cells=data.axes, progress=False)
+    assert len(Path(f"{solver}.log").read_text()) == asked
+    intervene(data, simulator, cells=[Axis.uniform("x", "mm", size=2, step=2.0, start=0.5)], progress=False)
+    assert len(Path(f"{solver}.log").read_text()) > asked
+
+
 def test_a_solver_that_fails_leaves_gaps_and_says_why(data, solver):
     found = intervene(data, load_simulator(f"{solver}:picky"), patches=0, reference=np.zeros((1, 4)), progress=False)
     np.testing.assert_array_equal(np.isnan(found.values["heat"]), [False, True, False])

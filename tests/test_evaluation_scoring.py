@@ -12,6 +12,7 @@ from ram.axes import Axis
 from ram.errors import ConfigError, DataError
 from ram.evaluation.effort import Effort
 from ram.evaluation.leaderboard import Leaderboard, load_leaderboard
+from ram.evaluation.net_scores import Asked
 from ram.evaluation.scoring import score_maps
 from ram.evaluation.subject import Subject
 from ram.maps.methods import METHODS
@@ -92,6 +93,23 @@ def test_a_net_that_is_the_physics_has_the_best_map_and_every_score_says_so(boar
     assert board.row("gradient").figures["sensitivity"].value == pytest.approx(1.0)
     assert board.best() is not None
     assert board.row("random").figures["spearman"].value < 0.5
+
+
+def test_methods_that_are_one_map_are_asked_about_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[float] = []
+    count, perturbed = [], Asked.perturbed
+    monkeypatch.setattr(Asked, "perturbed", lambda self, claims: count.append(1) or perturbed(self, claims))
+    found = score_maps(subject(1), methods=["ram", "grad-ram", "hirescam"], effort=QUICK, progress=told.append)
+    assert len(count) == 1 + 9  # the maps without a net
+    assert found.row("hirescam").figures["ordering"] == found.row("ram").figures["ordering"]
+    assert sum(told) == pytest.approx(1.0)
+
+
+@pytest.mark.slow
+def test_figures_do_not_depend_on_the_number_of_processes() -> None:
+    one, two = (score_maps(subject(1), effort=QUICK, jobs=jobs) for jobs in (1, 2))
+    texts = [[repr((row.name, row.figures, row.cascade)) for row in board.rows] for board in (one, two)]
+    assert texts[0] == texts[1]  # repr: nan is not equal to itself
 
 
 def test_a_border_finer_than_a_cell_is_nobody_s_error() -> None:

@@ -50,6 +50,7 @@ def evaluate(
         Path | None, typer.Option(metavar="RUN", help="A run trained on permuted targets: how like are its maps?")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes, each at the maps of one method.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Say what the predictions of RUN are worth on a part or another file; with --maps, what its maps are worth.
@@ -67,7 +68,7 @@ def evaluate(
         return
     board, written = _leaderboard(
         opened, chosen, part=named, own=_is_own(opened, chosen), target=target, samples=samples, methods=methods,
-        reference=reference, beside=beside or (), permuted=permuted, seed=seed,
+        reference=reference, beside=beside or (), permuted=permuted, seed=seed, jobs=jobs,
     )  # fmt: skip
     if as_json:
         say_json({**_as_dict(board), "written": [str(path) for path in written]})
@@ -139,7 +140,7 @@ def _predicted(run: Run, data: Dataset) -> Predictions:
 
 def _leaderboard(
     run: Run, data: Dataset, *, part: str, own: bool, target: str | None, samples: int, methods: str | None,
-    reference: str | None, beside: Sequence[Path], permuted: Path | None, seed: int,
+    reference: str | None, beside: Sequence[Path], permuted: Path | None, seed: int, jobs: int,
 ) -> tuple[Leaderboard, list[Path]]:  # fmt: skip
     """Return the board, and the files that were written: none for other data than the run's."""
     import ram
@@ -149,10 +150,10 @@ def _leaderboard(
     names = [name.strip() for name in methods.split(",") if name.strip()] if methods else list(METHODS)
     for name in names:
         method_called(name)
-    with bar("scoring maps", total=len(names) + 1) as progress:
+    with bar("scoring maps", total=1) as progress:
         board = evaluate_maps(
             run, data, target=target, methods=names, part=part, samples=samples, reference=reference, seed=seed,
-            beside=[ram.open_run(path) for path in beside],
+            jobs=jobs, beside=[ram.open_run(path) for path in beside],
             permuted=None if permuted is None else ram.open_run(permuted), progress=progress,
         )  # fmt: skip
     if not own:

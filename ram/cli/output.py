@@ -99,7 +99,7 @@ def figure(value: float | None, *, unit: str = "1") -> str:
 
 
 @contextmanager
-def bar(words: str, *, total: int) -> Iterator[Callable[[int], None]]:
+def bar(words: str, *, total: int) -> Iterator[Callable[[float], None]]:
     """Show how far a work is, with the time left, on a terminal only; yields what counts finished parts."""
     console = _console(to_errors=True)
     with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:

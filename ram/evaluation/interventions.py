@@ -5,6 +5,10 @@ map claims for it, the sum of the contributions in the region: no map is needed 
 
 For a target that adds over regions the two are equal for a true map. Where regions work together they are not: taking
 away either of two factors takes the whole product, of which a path integral gives each of them half.
+
+Regions are those of the file, voids among them, for fill is given as well as what is filled; and random patches. Drawn
+on the cells of a map they are unions of whole cells, so that no border runs through one: what lies on both sides of
+such a border, the edge of a spoke and the void beside it, may well have opposite signs, and a cell holds their sum.
 """
 
 from __future__ import annotations
@@ -18,19 +22,39 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int, UInt8
 from numpy.typing import NDArray
 
+from ram.axes import Axis
 from ram.data.computing import compute_in_order
 from ram.data.dataset import Dataset
 from ram.data.simulators import Simulator
 from ram.errors import ConfigError, DataError, SolverError, explained
+from ram.evaluation.localisation import cell_of_point
 from ram.randomness import generator
 
 VERSION = 1  # raise it when the same question has other answers
 PATCHES = 4
 PATCH_SHARE = 1 / 16  # of the input: a quarter of each side of an image
 _FAILURES = "failures"
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """How regions are drawn; what is asked of the solver depends on it."""
+
+    patches: int
+    share: float
+    seed: int
+    cells: tuple[Axis, ...]
+
+    def words(self, own: Sequence[Axis]) -> str:
+        """Return all of it for a fingerprint; what is not asked for is not said, so that older answers stay known."""
+        found = f"{self.patches} {self.seed} "
+        if self.share != PATCH_SHARE:
+            found += f"{self.share} "
+        same = all(one.same_grid(other) for one, other in zip(self.cells, own, strict=True))
+        return found if same else found + " ".join(axis.edges.tobytes().hex() for axis in self.cells)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +111,8 @@ def intervene(
     *,
     reference: Float[np.ndarray, "channel *space"] | None = None,
     patches: int = PATCHES,
+    share: float = PATCH_SHARE,
+    cells: Sequence[Axis] | None = None,
     seed: int = 0,
     jobs: int = 1,
     cache: Path | None = None,
@@ -107,6 +133,11 @@ def intervene(
         The design that regions are given; that of the truth in the file if not given.
     patches
         Number of random patches of each sample, beside the regions.
+    share
+        Of the input, that each patch takes.
+    cells
+        Of the maps whose claims will be held against the answers: regions and patches are whole cells. The points of
+        the input if not given.
     seed
         Of the patches.
     jobs
@@ -130,8 +161,9 @@ def intervene(
     if not names:
         got = "no regions in the file and no patches"
         raise ConfigError(explained(where=str(data.path), what="regions", allowed="there, or patches", got=got))
-    question = functools.partial(_answers, data=data, simulator=simulator, reference=design, patches=patches, seed=seed)
-    fingerprint = _fingerprint(data, simulator, design, patches=patches, seed=seed)
+    drawing = _Drawing(patches, share, seed, tuple(cells or data.axes))
+    question = functools.partial(_answers, data=data, simulator=simulator, reference=design, drawing=drawing)
+    fingerprint = _fingerprint(data, simulator, design, drawing)
     found = compute_in_order(
         question,
         range(len(data)),
@@ -140,7 +172,7 @@ def intervene(
         fingerprint=fingerprint,
         progress=progress,
     )
-    return _gathered(data, simulator, names, [_usable(one) for one in found], patches=patches, seed=seed, design=design)
+    return _gathered(data, simulator, names, [_usable(one) for one in found], design=design, drawing=drawing)
 
 
 def cache_folder(data: Dataset, cache: Path | None = None) -> Path:
@@ -153,16 +185,24 @@ def region_masks(
     *,
     reference: Float[np.ndarray, "channel *space"],
     patches: int = PATCHES,
+    share: float = PATCH_SHARE,
+    cells: Sequence[Axis] | None = None,
     seed: int = 0,
 ) -> Bool[np.ndarray, "sample region *space"]:
     """Return the points of each region of each sample, then those of random patches.
 
-    A patch is a box of a sixteenth of the input, about a point where the sample differs from the reference; it depends
-    on seed and sample alone.
+    A patch is a box that takes `share` of the input, about a point where the sample differs from the reference; it
+    depends on seed and sample alone. With `cells` both are whole cells: a cell is of the region that most of its points
+    are of.
     """
-    return np.stack(
-        [_masks(data, position, reference=reference, patches=patches, seed=seed) for position in range(len(data))]
-    )
+    drawing = _Drawing(patches, share, seed, tuple(cells or data.axes))
+    return _all_masks(data, reference, drawing)
+
+
+def _all_masks(
+    data: Dataset, reference: Float[np.ndarray, "channel *space"], drawing: _Drawing
+) -> Bool[np.ndarray, "sample region *space"]:
+    return np.stack([_masks(data, position, reference, drawing) for position in range(len(data))])
 
 
 def _reference(
@@ -179,30 +219,44 @@ def _reference(
     return np.asarray(design, dtype=np.float64)
 
 
-def _fingerprint(
-    data: Dataset, simulator: Simulator, reference: Float[np.ndarray, "..."], *, patches: int, seed: int
-) -> str:
+def _fingerprint(data: Dataset, simulator: Simulator, reference: Float[np.ndarray, "..."], drawing: _Drawing) -> str:
     rows, design = data.indices.tobytes(), np.ascontiguousarray(reference).tobytes()
-    words = f"{VERSION} {data.digest} {simulator.digest} {patches} {seed} "
+    words = f"{VERSION} {data.digest} {simulator.digest} {drawing.words(data.axes)}"
     return hashlib.sha256(words.encode() + hashlib.sha256(rows).digest() + design).hexdigest()
 
 
 def _masks(
-    data: Dataset, position: int, *, reference: Float[np.ndarray, "channel *space"], patches: int, seed: int
+    data: Dataset, position: int, reference: Float[np.ndarray, "channel *space"], drawing: _Drawing
 ) -> Bool[np.ndarray, "region *space"]:
-    sample, space = data[position], tuple(axis.size for axis in data.axes)
-    codes = sample.regions if data.region_names else None
-    own = [np.zeros(space, dtype=bool) if codes is None else codes == code for code in range(len(data.region_names))]
+    sample, numbers = data[position], cell_of_point(data.axes, drawing.cells)
+    codes = _codes_on_cells(sample.regions, numbers) if data.region_names and sample.regions is not None else None
+    names = range(len(data.region_names))
+    own = [np.zeros(numbers.shape, dtype=bool) if codes is None else codes[numbers] == code for code in names]
     places = np.argwhere((sample.x != reference.astype(np.float32)).any(axis=0))
-    random = generator(seed, "intervention", sample.id)
-    sides = [max(1, round(size * PATCH_SHARE ** (1 / len(space)))) for size in space]
-    for _ in range(patches):
-        mask = np.zeros(space, dtype=bool)
-        middle = places[random.integers(len(places))] if len(places) else np.array(space) // 2
-        begins = [int(np.clip(at - side // 2, 0, n - side)) for at, side, n in zip(middle, sides, space, strict=True)]
-        mask[tuple(slice(begin, begin + side) for begin, side in zip(begins, sides, strict=True))] = True
-        own.append(mask)
+    random = generator(drawing.seed, "intervention", sample.id)
+    sizes = tuple(axis.size for axis in drawing.cells)
+    for _ in range(drawing.patches):
+        point = places[random.integers(len(places))] if len(places) else np.array(numbers.shape) // 2
+        middle = np.unravel_index(numbers[tuple(point)], sizes)
+        own.append(_box(tuple(map(int, middle)), sizes, drawing.share).ravel()[numbers])
     return np.stack(own)
+
+
+def _codes_on_cells(regions: UInt8[np.ndarray, "*space"], numbers: Int[np.ndarray, "*space"]) -> NDArray[np.int64]:
+    """Return, for each cell, the code that most of its points have."""
+    known, codes = np.unique(regions, return_inverse=True)
+    counts = np.zeros((int(numbers.max()) + 1, len(known)), dtype=np.int64)
+    np.add.at(counts, (numbers.ravel(), codes.ravel()), 1)
+    return np.asarray(known[counts.argmax(axis=1)], dtype=np.int64)
+
+
+def _box(middle: tuple[int, ...], sizes: tuple[int, ...], share: float) -> Bool[np.ndarray, "*cells"]:
+    """Return a box about a cell, as a mask over the cells; it is moved inwards where it would reach over the edge."""
+    mask = np.zeros(sizes, dtype=bool)
+    sides = [max(1, round(size * share ** (1 / len(sizes)))) for size in sizes]
+    begins = [int(np.clip(at - side // 2, 0, n - side)) for at, side, n in zip(middle, sides, sizes, strict=True)]
+    mask[tuple(slice(begin, begin + side) for begin, side in zip(begins, sides, strict=True))] = True
+    return mask
 
 
 def _answers(
@@ -211,12 +265,11 @@ def _answers(
     data: Dataset,
     simulator: Simulator,
     reference: Float[np.ndarray, "channel *space"],
-    patches: int,
-    seed: int,
+    drawing: _Drawing,
 ) -> dict[str, NDArray[np.generic]]:
     """Return what the solver says of one sample, and of it with each region replaced; NaN where it fails."""
     sample = data[position]
-    masks = _masks(data, position, reference=reference, patches=patches, seed=seed)
+    masks = _masks(data, position, reference, drawing)
     x = sample.x.astype(np.float64)
     designs = [x, *(np.where(mask, reference, x) if mask.any() else None for mask in masks)]
     answers: list[dict[str, float]] = []
@@ -246,9 +299,8 @@ def _gathered(
     names: tuple[str, ...],
     answers: Sequence[Mapping[str, NDArray[np.generic]]],
     *,
-    patches: int,
-    seed: int,
     design: Float[np.ndarray, "channel *space"],
+    drawing: _Drawing,
 ) -> Interventions:
     failures = tuple(str(text) for one in answers for text in one[_FAILURES])
     known = {name.removeprefix("of ") for one in answers for name in one if name != _FAILURES}
@@ -268,7 +320,7 @@ def _gathered(
     return Interventions(
         ids=data.ids,
         names=names,
-        masks=region_masks(data, reference=design, patches=patches, seed=seed),
+        masks=_all_masks(data, design, drawing),
         units={name: data.targets[name] for name in targets},
         values={name: rows[:, 0] for name, rows in values.items()},
         changes={name: rows[:, :1] - rows[:, 1:] for name, rows in values.items()},

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["cells_that_count", "material_points", "rank_agreement", "summed_on_cells"]
+__all__ = ["cell_of_point", "cells_that_count", "material_points", "rank_agreement", "summed_on_cells"]
 
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.stats import rankdata
 
 from ram.axes import Axis, overlap
@@ -36,6 +36,20 @@ def summed_on_cells(
         moved = np.moveaxis(values, dimension, -1) @ overlap(fine, coarse).T
         values = np.moveaxis(moved, -1, dimension)
     return values
+
+
+def cell_of_point(points: Sequence[Axis], cells: Sequence[Axis]) -> Int[np.ndarray, "*space"]:
+    """Return the number, in array order, of the cell in which each point of the input lies.
+
+    >>> fine, coarse = Axis.uniform("x", "mm", size=4, step=1.0), Axis.uniform("x", "mm", size=2, step=2.0, start=0.5)
+    >>> cell_of_point([fine], [coarse])
+    array([0, 0, 1, 1])
+    """
+    numbers = np.zeros((), dtype=np.int64)
+    for point, cell in zip(points, cells, strict=True):
+        inside = np.clip(np.searchsorted(cell.edges, point.centres, side="right") - 1, 0, cell.size - 1)
+        numbers = numbers[..., None] * cell.size + inside
+    return numbers
 
 
 def material_points(

@@ -24,9 +24,6 @@ from ram.models.regressor import Regressor
 Values = dict[str, tuple[Float[np.ndarray, " row"], Float[np.ndarray, " row"] | None]]
 
 
-_ROUNDING = 1e-5
-
-
 @dataclass(frozen=True, eq=False)
 class Asked:
     """A subject whose net is asked about changed inputs; what methods share is computed once.
@@ -42,7 +39,6 @@ class Asked:
     seed: int = 0
     seeds: tuple[Regressor, ...] = field(default=(), repr=False)
     permuted: Regressor | None = field(default=None, repr=False)
-    _scored: list[tuple[np.ndarray, Values]] = field(default_factory=list, repr=False)
 
     @cached_property
     def _curves(self) -> dict[str, Curves]:
@@ -64,17 +60,15 @@ class Asked:
     def _first(self, count: int) -> Subject:
         return self.subject[: self.effort.samples(count, views=self.subject.views)]
 
-    def of_perturbations(self, candidate: Candidate) -> Values:
-        """Return the scores for which cells are taken away, of any map; maps that are equal are asked about once."""
-        claims = candidate.claims
-        assert claims is not None, "a candidate with maps"
-        equal = [found for other, found in self._scored if _equal(claims, other)]
-        found = equal[0] if equal else self._perturbed(claims)
-        if not equal:
-            self._scored.append((claims, found))
-        return found if candidate.in_unit else {name: of for name, of in found.items() if name != "infidelity"}
+    def prepare(self) -> None:
+        """Compute what all maps share now, so that it is there wherever this object is sent."""
+        whole = self.subject
+        _ = whole.truth, whole.where, whole.region_cells, whole.cell_of_point, self._cascade.nets, self._patches.lost
+        for curves in self._curves.values():
+            _ = curves.random
 
-    def _perturbed(self, claims: Float[np.ndarray, "row *cells"]) -> Values:
+    def perturbed(self, claims: Float[np.ndarray, "row *cells"]) -> Values:
+        """Return the scores for which cells are taken away, of any map that claims something of each cell."""
         found: Values = {}
         for kind, curves in self._curves.items():
             maps = claims[: len(curves.subject)]
@@ -127,11 +121,6 @@ class Asked:
         affordable = self.effort.passes // (times * self._cost(candidate))
         count = self.effort.samples(count, views=self.subject.views)
         return int(min(candidate.rows, count, max(self.effort.least_again, affordable)))
-
-
-def _equal(one: Float[np.ndarray, "row *cells"], other: Float[np.ndarray, "row *cells"]) -> bool:
-    """Say whether maps are the same but for rounding: exact RAM and what equals it on nets that end in a mean."""
-    return one.shape == other.shape and bool(np.abs(one - other).max() <= _ROUNDING * np.abs(one).max())
 
 
 def hows(asked: Asked) -> dict[str, str]:

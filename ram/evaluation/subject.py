@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Subject", "claimed_maps", "claimed_values", "default_reference_of", "on_cells"]
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from ram.axes import Axis
 from ram.errors import DataError, explained
-from ram.evaluation.localisation import cells_that_count, summed_on_cells
+from ram.evaluation.localisation import cell_of_point, cells_that_count, summed_on_cells
 from ram.maps.activation import evaluating, uncompiled
 from ram.maps.explain import explain_regressor
 from ram.maps.methods import Method, method_called
@@ -26,7 +27,8 @@ from ram.models.regressor import Regressor
 
 Space = Float[np.ndarray, "sample *space"]
 Rows = slice | NDArray[np.integer[Any]]
-_AT_ONCE = 64
+_AT_ONCE = 64  # samples, of at most so many points together: more only fall out of the cache
+_POINTS_AT_ONCE = 2**16
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +140,12 @@ class Subject:
         """How many passes an answer takes: one for each symmetry that the net averages over."""
         return max(1, len(self.net.symmetries))
 
+    @property
+    def _at_once(self) -> int:
+        """How many samples the net is asked about together."""
+        points = math.prod(axis.size for axis in self.axes)
+        return max(1, min(_AT_ONCE, _POINTS_AT_ONCE // points))
+
     @cached_property
     def exact(self) -> str:
         """The method of the net's own cells: exact RAM, or Grad-RAM where dense layers follow the feature maps."""
@@ -174,11 +182,7 @@ class Subject:
     @cached_property
     def cell_of_point(self) -> Int[np.ndarray, "*space"]:
         """The number of the own cell in which each point of the input lies."""
-        numbers = np.zeros((), dtype=np.int64)
-        for point, cell in zip(self.axes, self.cells, strict=True):
-            inside = np.clip(np.searchsorted(cell.edges, point.centres, side="right") - 1, 0, cell.size - 1)
-            numbers = numbers[..., None] * cell.size + inside
-        return numbers
+        return cell_of_point(self.axes, self.cells)
 
     @cached_property
     def reference_answer(self) -> Float[np.ndarray, " sample"]:
@@ -205,8 +209,8 @@ class Subject:
         net, found = self.net, []
         like = net.head.weight
         with uncompiled(), evaluating(net), torch.no_grad():
-            for start in range(0, len(x), _AT_ONCE):
-                part, own = x[start : start + _AT_ONCE], rows[start : start + _AT_ONCE]
+            for start in range(0, len(x), self._at_once):
+                part, own = x[start : start + self._at_once], rows[start : start + self._at_once]
                 given = torch.as_tensor(np.ascontiguousarray(part) if isinstance(part, np.ndarray) else part)
                 found.append(net.standardised_prediction(given.to(like), *self._beside(own))[:, self.column].double())
         scale, mean = (float(values[self.column]) for values in (net.target_scale, net.target_mean))
@@ -261,7 +265,7 @@ class Subject:
             channels=tuple(self.channels),
             options=options,
             seed=seed,
-            batch_size=_AT_ONCE,
+            batch_size=self._at_once,
             lengths=None if self.lengths is None else self.lengths[rows],
         )
         return found[self.target]

@@ -49,7 +49,8 @@ def evaluate_maps(
     beside: Sequence[Run] = (),
     permuted: Run | None = None,
     seed: int = 0,
-    progress: Callable[[int], None] | None = None,
+    jobs: int = 1,
+    progress: Callable[[float], None] | None = None,
 ) -> Leaderboard:
     """Return how good the maps of a run are on samples of `data`, beside maps that need no net.
 
@@ -70,6 +71,8 @@ def evaluate_maps(
         Runs that differ in their seed; the other members of an ensemble are taken by themselves.
     permuted
         A run of the same experiment on permuted targets.
+    jobs, progress
+        As `ram.evaluation.scoring.score_maps` has them.
 
     Raises
     ------
@@ -82,7 +85,7 @@ def evaluate_maps(
     subject = subject_of(run, data, chosen, samples=samples, reference=reference)
     others = [*(run.members[1:] if isinstance(run, Ensemble) else ()), *beside]
     board = score_maps(
-        subject, methods=methods, effort=effort, seed=seed, progress=progress,
+        subject, methods=methods, effort=effort, seed=seed, jobs=jobs, progress=progress,
         seeds=[_comparable(run, other, chosen) for other in others],
         permuted=None if permuted is None else _comparable(run, permuted, chosen),
     )  # fmt: skip

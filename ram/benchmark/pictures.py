@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from ram.benchmark.tasks import Task
 from ram.runs.run import Run
-from ram.views.benchmark.tasks import Task
 from ram.views.findings import explained, has_truth
 from ram.views.leaderboards import default_target
 from ram.views.numbers import writer_for

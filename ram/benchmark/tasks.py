@@ -33,8 +33,8 @@ class Task:
         Folder and options of the data set's recipe.
     nets
         Name of a net -> how its experiment is changed.
-    left_out
-        Regions that interventions are not scored on.
+    emptied
+        Regions that hold nothing; interventions are scored with and without them.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Task:
     recipe: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     nets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    left_out: tuple[str, ...] = ()
+    emptied: tuple[str, ...] = ()
 
 
 def _planted(law: str, dimensions: int, title: str) -> Task:
@@ -70,7 +70,7 @@ def _planted(law: str, dimensions: int, title: str) -> Task:
 _TITLES = {"additive": "Planted sum", "interaction": "Planted product", "shortcut": "Planted shortcut"}
 _ALL_TASKS = (
     *(_planted(law, dimensions, title) for law, title in _TITLES.items() for dimensions in (1, 2)),
-    Task("wheel", "Wheel discs", "wheel", simulator="ram.physics.wheel:frequencies", left_out=("void",)),
+    Task("wheel", "Wheel discs", "wheel", simulator="ram.physics.wheel:frequencies", emptied=("void",)),
     Task("tap", "Tap tests", "wheel_tap"),
 )
 TASKS = {task.name: task for task in _ALL_TASKS}

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ram.views.benchmark.measure import TRUTH
-from ram.views.benchmark.tasks import PLAIN, TASKS, Task, net_order
-from ram.views.numbers import NOTHING, fixed, per_cent
+from ram.benchmark.measure import TRUTH
+from ram.benchmark.tasks import PLAIN, TASKS, Task, net_order
+from ram.views.numbers import NOTHING, figure, fixed, per_cent
 
 Results = Mapping[str, Sequence[Mapping[str, Any]]]
 Found = Mapping[str, Any]
@@ -56,7 +56,7 @@ def page(results: Results, *, pictures: Mapping[str, str], command: str) -> str:
     Parameters
     ----------
     results
-        By task: what `ram.views.benchmark.measure.measured` returned, run by run.
+        By task: what `ram.benchmark.measure.measured` returned, run by run.
     pictures
         By task: where its picture lies, seen from the page.
     command
@@ -70,6 +70,7 @@ def page(results: Results, *, pictures: Mapping[str, str], command: str) -> str:
         *(_wheel(task, results[task.name]) for task in tasks if task.name == "wheel"),
         _pictures(tasks, pictures),
         _methods(tasks, results),
+        *(_scores(task, results[task.name]) for task in tasks if task.name == "wheel"),
         *(_tap(results[task.name]) for task in tasks if task.name == "tap"),
         _FINDING,
         _MADE.format(command=command),
@@ -225,12 +226,36 @@ def _wheel(task: Task, found: Sequence[Found]) -> str:
             f"Without any map the exact RAM has {reached[0]}; the method chosen on the validation part, {chosen}, has "
             f"{reached[1]}; the best map without a net, {name}, {fixed(value, decimals=2)}."
         )
-    truth = [fixed(_asked(TRUTH, name)(found[0]), decimals=2) for name in ("slope", "r2")]
-    regions = ", ".join(name for name in found[0]["interventions"]["regions"] if not name.startswith("patch"))
     return (
         f"## {task.title}: what maps of the solver are worth\n\nTarget {target}. The share is of the training wheels "
-        f"whose maps were fitted beside the value.\n\n{_table(head, rows)}\n{words} Under intervention ({regions} and "
-        f"random patches) the solver's own contributions have slope {truth[0]} and R2 {truth[1]}.\n"
+        f"whose maps were fitted beside the value.\n\n{_table(head, rows)}\n{words} {_ceiling(task, nets)}\n"
+    )
+
+
+def _ceiling(task: Task, nets: Mapping[str, Sequence[Found]]) -> str:
+    """Say what the solver's own contributions reach under intervention, with the regions that hold nothing and without.
+
+    No map that adds up can be expected to do better: regions of a wheel work together.
+    """
+    first = next(iter(nets.values()))[0]
+    regions = ", ".join(name for name in first["interventions"]["regions"] if not name.startswith("patch"))
+    empty = " and ".join(task.emptied)
+
+    def both(one: Found, kind: str, method: str) -> str:
+        figures = one["interventions"].get(kind, {}).get(method, {})
+        slope, r2 = (fixed(figures.get(name, np.nan), decimals=2) for name in ("slope", "r2"))
+        return f"slope {slope} and R2 {r2}"
+
+    words = (
+        f"Under intervention ({regions} and random patches, of whole cells) the solver's own contributions have "
+        f"{both(first, 'methods', TRUTH)}."
+    )
+    if not first["interventions"].get("filled"):
+        return words
+    own = "; ".join(f"{net}: {both(of[0], 'filled', 'ram')}" for net, of in nets.items())
+    return (
+        f"{words} Without the region {empty} material is only taken away, and what is left must do without both: the "
+        f"solver's own contributions then have {both(first, 'filled', TRUTH)}, exact RAM of the nets ({own})."
     )
 
 
@@ -270,6 +295,51 @@ def _methods(tasks: Sequence[Task], results: Results) -> str:
         f"{_table(['map', *boards, 'keeps without weights'], rows)}\nAbove {_FORGETS} are {flagged or 'none'}: so "
         "much of their order is there whatever the net has learned.\n"
     )
+
+
+_SHOWN = (
+    "spearman", "pearson", "top", "regions_share", "sensitivity", "ordering", "deletion", "insertion", "road",
+    "infidelity", "fidelity", "residual", "max_sensitivity", "kept", "kept_signed",
+)  # fmt: skip
+
+
+def _scores(task: Task, found: Sequence[Found]) -> str:
+    """Return the whole leaderboard of the first run of each net, and how each score was computed."""
+    parts = [f"## {task.title}: every method, every score\n"]
+    for net, runs in _nets(found).items():
+        board = runs[0]["board"]
+        shown = [name for name in _SHOWN if name in board["columns"]]
+        head = ["map", "samples", *(_title(board["columns"][name]) for name in shown)]
+        worst = [name for name in board["rows"] if abs(_figure(name, "kept")(runs[0])) > _FORGETS]
+        rows = [
+            [
+                f"`{name}`" if row["kind"] == "method" else name,
+                str(row["samples"]),
+                *(_flagged(row["figures"], one, unit=board["columns"][one]["unit"]) for one in shown),
+            ]
+            for name, row in sorted(board["rows"].items(), key=lambda pair: -_figure(pair[0], "spearman")(runs[0]))
+        ]
+        flags = ", ".join(f"`{name}` {fixed(_figure(name, 'kept')(runs[0]), decimals=2)}" for name in worst)
+        parts.append(
+            f"Net: {net}. Flagged (**bold**), for they keep more than {_FORGETS} of the order of their sizes after the "
+            f"whole cascade: {flags or 'none'}.\n\n{_table(head, rows)}"
+        )
+        hows = [f"- {board['columns'][name]['title']}: {board['columns'][name]['how']}" for name in shown]
+    return "\n".join([*parts, "How each was computed:\n", *hows]) + "\n"
+
+
+def _title(column: Mapping[str, str]) -> str:
+    unit = column["unit"]
+    return column["title"] if unit in ("1", "%") else f"{column['title']} ({unit})"
+
+
+def _flagged(figures: Mapping[str, Sequence[float]], name: str, *, unit: str) -> str:
+    """Return a figure of a row; bold where the ranking outlives the weights."""
+    value = figures.get(name, [None])[0]
+    if value is None:
+        return NOTHING
+    text = fixed(value, decimals=2) if unit == "1" else figure(value)
+    return f"**{text}**" if name.startswith("kept") and abs(value) > _FORGETS else text
 
 
 def _mean(boards: Iterable[Found], name: str) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ram.benchmark.tasks import PLAIN, Task, net_of
 from ram.data.dataset import Dataset
 from ram.data.simulators import Simulator, load_simulator
 from ram.data.units import difference_factor
@@ -22,11 +23,10 @@ from ram.evaluation.ridges import ridge_regions, ridge_score, ridges_of
 from ram.evaluation.subject import Subject
 from ram.models.spectrogram import Spectrogram
 from ram.runs.run import Run
-from ram.views.benchmark.tasks import PLAIN, Task, net_of
 from ram.views.influence import influences, warning
 from ram.views.leaderboards import default_target, evaluate_maps, subject_of
 
-VERSION = 1  # raise it when the same run is measured otherwise
+VERSION = 2  # raise it when the same run is measured otherwise
 TRUTH = "truth"
 _PAIR = ("tilt_lower", "tilt_upper")  # of a tap: the ridges that the crack moves
 _ON_THE_PAIR = ("tilt", "splitting", "crack_depth")
@@ -52,8 +52,10 @@ def measured(
     methods
         Of the leaderboard; if not given all of a plain net, and a few of one whose maps were fitted or of a run that
         was given.
-    cache, jobs
+    cache
         Of the solver's answers.
+    jobs
+        Processes for the solver's work, and for methods.
     """
     test = run.part("test")
     target = default_target(run, test)
@@ -70,8 +72,8 @@ def measured(
         return found | {"ridges": _ridges(run, test, front)}
     if found["net"] != PLAIN or not task.experiment:
         methods = FEW if methods is None else methods
-    validation = _board(run, "validation", target, methods=methods, samples=_CHOSEN_ON)
-    board = _board(run, "test", target, methods=methods, samples=samples)
+    validation = _board(run, "validation", target, methods=methods, samples=_CHOSEN_ON, jobs=jobs)
+    board = _board(run, "test", target, methods=methods, samples=samples, jobs=jobs)
     best = validation.best()
     found |= {
         "board": _figures(board),
@@ -90,14 +92,14 @@ def measured(
     }
 
 
-def _board(run: Run, part: str, target: str, *, methods: Sequence[str] | None, samples: int) -> Leaderboard:
+def _board(run: Run, part: str, target: str, *, methods: Sequence[str] | None, samples: int, jobs: int) -> Leaderboard:
     """Return the leaderboard that ``ram evaluate`` wrote into the run's folder; without one, score a few methods."""
     data = run.part(part)
     for name in stored_boards(run):
         board = load_leaderboard(run.path / name)
         if (board.part, board.target, board.digest) == (part, target, data.digest):
             return board
-    return evaluate_maps(run, data, target=target, methods=methods, part=part, samples=samples)
+    return evaluate_maps(run, data, target=target, methods=methods, part=part, samples=samples, jobs=jobs)
 
 
 def stored_boards(run: Run) -> list[str]:
@@ -110,10 +112,12 @@ def _figures(board: Leaderboard) -> dict[str, Any]:
     return {
         "samples": board.samples,
         "deciding": board.deciding,
+        "columns": {one.name: {"title": one.title, "unit": one.unit, "how": one.how} for one in board.columns},
         "rows": {
             row.name: {
                 "kind": row.kind,
                 "grade": row.grade,
+                "samples": max(of.samples for of in row.figures.values()),
                 "figures": {name: [of.value, of.low, of.high] for name, of in row.figures.items()},
             }
             for row in board.rows
@@ -123,28 +127,38 @@ def _figures(board: Leaderboard) -> dict[str, Any]:
 
 
 def _asked(test: Dataset, subject: Subject, simulator: Simulator, *, cache: Path | None, jobs: int) -> Interventions:
-    """Ask the solver about the samples of a subject."""
+    """Ask the solver about the samples of a subject, with regions and patches drawn on the net's own cells."""
     place = {str(name): row for row, name in enumerate(test.ids)}
-    return intervene(test[[place[str(name)] for name in subject.ids]], simulator, cache=cache, jobs=jobs)
+    rows = test[[place[str(name)] for name in subject.ids]]
+    return intervene(rows, simulator, cells=subject.cells, cache=cache, jobs=jobs)
 
 
 def _interventions(subject: Subject, asked: Interventions, methods: Sequence[str], task: Task) -> dict[str, Any]:
-    """Return slope and R2 of true against claimed changes, of the truth's own map and of methods."""
-    kept = [place for place, name in enumerate(asked.names) if name not in task.left_out]
-    scale = difference_factor(asked.units[subject.target], to=subject.unit)
-    true = scale * asked.changes[subject.target][:, kept]
+    """Return slope and R2 of true against claimed changes, of the truth's own map and of methods.
 
-    def scored(maps: Float[np.ndarray, "row *space"]) -> dict[str, float | int]:
+    ``"filled"`` leaves out the regions that hold nothing: then nothing is ever added, only taken away.
+    """
+    every = list(range(len(asked.names)))
+    filled = [place for place in every if asked.names[place] not in task.emptied]
+    scale = difference_factor(asked.units[subject.target], to=subject.unit)
+    true = scale * asked.changes[subject.target]
+
+    def scored(maps: Float[np.ndarray, "row *space"], columns: list[int]) -> dict[str, float | int]:
         whole = np.full((len(subject), *maps.shape[1:]), np.nan)
         whole[: len(maps)] = maps
-        return intervention(true, asked.claims(whole)[:, kept]).as_dict()
+        return intervention(true[:, columns], asked.claims(whole)[:, columns]).as_dict()
 
-    found = {TRUTH: scored(subject.contribution)} if subject.contribution is not None else {}
+    maps = {TRUTH: subject.contribution} if subject.contribution is not None else {}
     for name in methods:
         candidate = candidate_of_method(subject, name, passes=10_000, least=12, options={}, seed=0)
         if candidate.in_unit and candidate.claims is not None:
-            found[name] = scored(claims_on_inputs(subject, candidate))
-    return {"regions": [asked.names[place] for place in kept], "methods": found, "failures": len(asked.failures)}
+            maps[name] = claims_on_inputs(subject, candidate)
+    return {
+        "regions": list(asked.names),
+        "methods": {name: scored(values, every) for name, values in maps.items()},
+        "filled": {name: scored(values, filled) for name, values in maps.items()} if len(filled) < len(every) else {},
+        "failures": len(asked.failures),
+    }
 
 
 def _regions(run: Run, test: Dataset, target: str, samples: int) -> dict[str, Any]:
