@@ -79,6 +79,12 @@ def test_of_a_linear_net_the_curves_are_sums_of_what_cells_are_worth(ndim: int) 
     np.testing.assert_allclose(curves.ordering(-cells), -best, rtol=1e-9)
 
 
+def test_one_sample_is_enough() -> None:
+    linear = subject(2)
+    one = Curves(linear[:1]).deletion(linear.explain("ram").contributions[:1])
+    np.testing.assert_allclose(one, Curves(linear).deletion(linear.explain("ram").contributions)[:1], rtol=1e-9)
+
+
 def test_random_orders_have_no_pull_in_the_mean_and_no_gain() -> None:
     linear = subject(2)
     curves, draw = Curves(linear), np.random.default_rng(3)

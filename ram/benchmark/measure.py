@@ -17,6 +17,7 @@ from ram.data.simulators import Simulator, load_simulator
 from ram.data.units import difference_factor
 from ram.evaluation.candidates import candidate_of_method, claims_on_inputs
 from ram.evaluation.claims import intervention
+from ram.evaluation.effort import Effort
 from ram.evaluation.interventions import Interventions, intervene
 from ram.evaluation.leaderboard import Leaderboard, load_leaderboard
 from ram.evaluation.ridges import ridge_regions, ridge_score, ridges_of
@@ -32,6 +33,7 @@ _PAIR = ("tilt_lower", "tilt_upper")  # of a tap: the ridges that the crack move
 _ON_THE_PAIR = ("tilt", "splitting", "crack_depth")
 FEW = ("ram", "gradient-x-input", "integrated-gradients")  # of nets whose own maps were fitted
 _CHOSEN_ON = 48  # samples of the validation part that a method is chosen on
+_CHOOSING = Effort(curves=2, infills=2, imputed=2, claimed=2, changed=2, forgotten=2, draws=1)  # agreement decides
 
 
 def measured(
@@ -72,7 +74,7 @@ def measured(
         return found | {"ridges": _ridges(run, test, front)}
     if found["net"] != PLAIN or not task.experiment:
         methods = FEW if methods is None else methods
-    validation = _board(run, "validation", target, methods=methods, samples=_CHOSEN_ON, jobs=jobs)
+    validation = _board(run, "validation", target, methods=methods, samples=_CHOSEN_ON, jobs=jobs, effort=_CHOOSING)
     board = _board(run, "test", target, methods=methods, samples=samples, jobs=jobs)
     best = validation.best()
     found |= {
@@ -92,14 +94,19 @@ def measured(
     }
 
 
-def _board(run: Run, part: str, target: str, *, methods: Sequence[str] | None, samples: int, jobs: int) -> Leaderboard:
+def _board(
+    run: Run, part: str, target: str, *, methods: Sequence[str] | None, samples: int, jobs: int,
+    effort: Effort | None = None,
+) -> Leaderboard:  # fmt: skip
     """Return the leaderboard that ``ram evaluate`` wrote into the run's folder; without one, score a few methods."""
     data = run.part(part)
     for name in stored_boards(run):
         board = load_leaderboard(run.path / name)
         if (board.part, board.target, board.digest) == (part, target, data.digest):
             return board
-    return evaluate_maps(run, data, target=target, methods=methods, part=part, samples=samples, jobs=jobs)
+    return evaluate_maps(
+        run, data, target=target, methods=methods, part=part, samples=samples, jobs=jobs, effort=effort
+    )
 
 
 def stored_boards(run: Run) -> list[str]:

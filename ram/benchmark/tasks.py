@@ -54,7 +54,7 @@ def _planted(law: str, dimensions: int, title: str) -> Task:
     nets = {PLAIN: own, EVERY: (*own, _ALL)}
     if law == "shortcut":
         allowed = 'training.map_supervision.regions=["plain","raising","lowering"]'
-        nets |= {"5 % of the maps": (_ALL, _FEW), MASKS: ("training.map_supervision.outside=0.3", allowed)}
+        nets |= {"5 % of the maps": (_ALL, _FEW), MASKS: ("training.map_supervision.outside=1", allowed)}
     return Task(
         name=f"{law}-{dimensions}d",
         title=f"{title}, {dimensions}D",

@@ -211,7 +211,8 @@ class Subject:
         with uncompiled(), evaluating(net), torch.no_grad():
             for start in range(0, len(x), self._at_once):
                 part, own = x[start : start + self._at_once], rows[start : start + self._at_once]
-                given = torch.as_tensor(np.ascontiguousarray(part) if isinstance(part, np.ndarray) else part)
+                # a reference that is repeated for each sample is a view that torch must not take
+                given = torch.as_tensor(np.require(part, requirements="CW") if isinstance(part, np.ndarray) else part)
                 found.append(net.standardised_prediction(given.to(like), *self._beside(own))[:, self.column].double())
         scale, mean = (float(values[self.column]) for values in (net.target_scale, net.target_mean))
         return mean + scale * torch.cat(found).cpu().numpy()

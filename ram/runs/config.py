@@ -97,6 +97,11 @@ class DataConfig(Section):
     train_share: float = Field(
         default=1.0, gt=0, le=1, description="Share of the training part that is used, drawn by the seed; 1: all of it"
     )
+    permute_targets: int | None = Field(
+        default=None,
+        description="Seed by which samples of the training and of the validation part get each other's targets, for a "
+        "net that can learn nothing: of the randomisation test of maps",
+    )
     loading: Literal["auto", "memory", "mapped", "blocks"] = Field(
         default="auto", description="How inputs are read; auto: in memory where they fit the budget"
     )

@@ -10,6 +10,7 @@ from ram.data.dataset import Dataset, open_dataset, whole_of
 from ram.data.leaving_out import leave_out
 from ram.data.mapped.settings import Quantity
 from ram.data.mapped.source import MappedFile
+from ram.data.permuting import permute_targets
 from ram.data.spec import SCHEMA
 from ram.runs.config import DataConfig
 from ram.storage import hdf5
@@ -39,7 +40,7 @@ def open_data(
 
 
 def parted(data: Dataset, section: DataConfig) -> Dataset:
-    """Return `data` with the experiment's own parts in place of the file's, where it leaves groups out.
+    """Return `data` as the experiment has it: with its own parts where it leaves groups out, and targets permuted.
 
     Raises
     ------
@@ -47,9 +48,11 @@ def parted(data: Dataset, section: DataConfig) -> Dataset:
         A group is not in the file, or too little is left.
     """
     out = section.leave_out
-    if out is None:
+    if out is not None:
+        data = leave_out(data, out.groups, split=section.split, share=out.validation_share, by=out.validation_by)
+    if section.permute_targets is None:
         return data
-    return leave_out(data, out.groups, split=section.split, share=out.validation_share, by=out.validation_by)
+    return permute_targets(data, split=section.split, seed=section.permute_targets)
 
 
 def _opened(section: DataConfig, file: Path, *, for_prediction: bool, cells: int | None) -> Dataset:

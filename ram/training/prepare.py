@@ -127,6 +127,7 @@ def checked(whole: Dataset, experiment: Experiment) -> tuple[Finding, ...]:
     """Return what a person should look at in the data; what nobody could train on is refused."""
     section = experiment.data
     _check_names(experiment)
+    _require_own_targets(experiment)
     for text in experiment.explain.lines:
         line_in(text).check(whole)
     return check_for_training(whole, section.targets, section.parameters, split=section.split)
@@ -144,6 +145,20 @@ def batches_of(
     )
     padded = leaves_padding_out(whole, experiment.model)
     return {name: _batches(part, experiment, units, loading, padded=padded) for name, part in parts.items()}, units
+
+
+def _require_own_targets(experiment: Experiment) -> None:
+    """Refuse true maps beside targets that are others': they would teach what the targets must not."""
+    asked = experiment.training.map_supervision
+    if experiment.data.permute_targets is None or asked is None or not asked.weight:
+        return
+    raise ConfigError(
+        explained(
+            where="data.permute_targets", what="the experiment", allowed="without maps known from physics",
+            got=f"training.map_supervision.weight = {asked.weight:g}",
+            next_step="Set the weight to 0: --set training.map_supervision.weight=0",
+        )
+    )  # fmt: skip
 
 
 def _check_names(experiment: Experiment) -> None:

@@ -33,7 +33,7 @@ def page(story: Story) -> Content:
         "title": _title(story),
         "subtitle": _subtitle(story),
         "summary": summary(story),
-        "warnings": [words for found in story.influences.values() for words in warning(found)],
+        "warnings": [*_permuted(story), *(words for found in story.influences.values() for words in warning(found))],
         "tiles": _tiles(story),
         "hero": map_sections.hero(story),
         "accuracy": _accuracy(story),
@@ -53,6 +53,14 @@ def page(story: Story) -> Content:
         "provenance": list(_flat(story.run.provenance)),
     }
     return {**content, "sections": _anchors(content)}
+
+
+def _permuted(story: Story) -> list[str]:
+    """Return the warning that a run is no real one; nothing where it is."""
+    if story.run.config.data.permute_targets is None:
+        return []
+    words = "This net learned from permuted targets (data.permute_targets): its numbers and maps mean nothing."
+    return [f"{words} It is there to hold another run's maps against: ram evaluate RUN --maps --permuted THIS."]
 
 
 def _title(story: Story) -> str:
