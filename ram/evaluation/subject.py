@@ -212,7 +212,9 @@ class Subject:
             for start in range(0, len(x), self._at_once):
                 part, own = x[start : start + self._at_once], rows[start : start + self._at_once]
                 # a reference that is repeated for each sample is a view that torch must not take
-                given = torch.as_tensor(np.require(part, requirements="CW") if isinstance(part, np.ndarray) else part)
+                given = torch.as_tensor(
+                    np.require(part, requirements=["C", "W"]) if isinstance(part, np.ndarray) else part
+                )
                 found.append(net.standardised_prediction(given.to(like), *self._beside(own))[:, self.column].double())
         scale, mean = (float(values[self.column]) for values in (net.target_scale, net.target_mean))
         return mean + scale * torch.cat(found).cpu().numpy()
