@@ -12,9 +12,9 @@ import numpy as np
 import ram
 from ram.axes import Axis, readable
 from ram.data.dataset import Dataset
+from ram.data.material import fill_channel, material
 from ram.errors import ConfigError, explained
 from ram.evaluation.localisation import summed_on_cells
-from ram.inspector.edits import fill_channel, material
 from ram.inspector.frames import frame
 from ram.inspector.inspection import FILE_DESIGN, Inspection
 from ram.inspector.questions import Cohort, Column, Comparison, MapOf, Within

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["edited", "fill_channel", "material"]
+__all__ = ["edited"]
 
 from collections.abc import Sequence
 
@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from ram.axes import Axis, share_within
 from ram.data.dataset import Dataset
 from ram.data.edited import with_input
+from ram.data.material import fill_channel, material
 from ram.data.rates import sampling
 from ram.data.units import factor_or_none
 from ram.errors import ConfigError, explained, nearest
@@ -57,19 +58,6 @@ def edited(run: Run, data: Dataset, position: int, edits: Sequence[Edit]) -> Dat
             else:
                 x[channel] = _changed(x[channel], place, edit, factor=float(factors[channel]), axes=data.axes)
     return with_input(data, position, x.astype(np.float32))
-
-
-def fill_channel(x: Array, units: Sequence[str]) -> int | None:
-    """Return the channel that says where a design is: a share without unit, 0 in the voids; None where none does."""
-    for number, (values, unit) in enumerate(zip(x, units, strict=True)):
-        if x.ndim > 2 and unit in ("", "1") and values.min() == 0 and 0 < values.max() <= 1:
-            return number
-    return None
-
-
-def material(x: Array, fills: int | None) -> Bool[np.ndarray, "*space"]:
-    """Return where a design is: where the channel `fills` is above 0; without one, where any channel is not 0."""
-    return np.asarray((x != 0).any(axis=0) if fills is None else x[fills] > 0)
 
 
 def _in_voids(

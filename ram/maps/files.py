@@ -6,7 +6,7 @@ edges, baseline, prediction, residual, ids, grade, method and reference.
 
 from __future__ import annotations
 
-__all__ = ["read_maps", "write_maps"]
+__all__ = ["load_maps", "save_maps"]
 
 import os
 from collections.abc import Iterator, Mapping
@@ -27,7 +27,39 @@ if TYPE_CHECKING:
 _SCHEMA = "ram-maps/1"
 
 
-def write_maps(path: str | os.PathLike[str], maps: Mapping[str, RegressionMap]) -> None:
+def save_maps(path: str | os.PathLike[str], maps: Mapping[str, RegressionMap]) -> None:
+    """Write maps by name, such as ``{"umbrella": ..., "tilt": ...}``, to one file.
+
+    A name may hold slashes: ``"train-mean/umbrella"`` is found again by ``load_maps(path, prefix="train-mean")``.
+
+    Raises
+    ------
+    DataError
+        Where the file cannot be written, or a map has no samples.
+    """
+    _write_maps(path, maps)
+
+
+def load_maps(path: str | os.PathLike[str], *, prefix: str = "") -> dict[str, RegressionMap]:
+    """Return the maps in a file by name, those below `prefix` by the rest of their name.
+
+    Raises
+    ------
+    DataError
+        Where the file is missing, damaged or of another schema, or has no maps below `prefix`.
+    """
+    return {name: _from_fields(fields) for name, fields in _read_maps(path, prefix=prefix).items()}
+
+
+def _from_fields(fields: Mapping[str, Any]) -> RegressionMap:
+    from ram.maps.ensemble_map import EnsembleMap
+    from ram.maps.regression_map import RegressionMap
+
+    members = fields.get("members")
+    return RegressionMap(**fields) if members is None else EnsembleMap.of([RegressionMap(**one) for one in members])
+
+
+def _write_maps(path: str | os.PathLike[str], maps: Mapping[str, RegressionMap]) -> None:
     """Write maps by name; a name may hold slashes.
 
     Raises
@@ -46,7 +78,7 @@ def write_maps(path: str | os.PathLike[str], maps: Mapping[str, RegressionMap]) 
             _write_members(group, one)
 
 
-def read_maps(path: str | os.PathLike[str], *, prefix: str = "") -> dict[str, dict[str, Any]]:
+def _read_maps(path: str | os.PathLike[str], *, prefix: str = "") -> dict[str, dict[str, Any]]:
     """Return the fields of each map in a file by name, those below `prefix` by the rest of their name.
 
     Raises

@@ -250,7 +250,8 @@ class _Padded:
             for name in _ON_CELLS:
                 arrays[name] = np.where(_over(inside, arrays[name]), arrays[name], 0.0)
         ids = tuple(np.concatenate([np.asarray(one.ids) for one in found])[order])
-        return replace(whole, **arrays, ids=ids, ends=self._ends(whole))  # type: ignore[arg-type]
+        looks = replace(whole.pictured, inputs={name: x for one in found for name, x in one.pictured.inputs.items()})
+        return replace(whole, **arrays, ids=ids, ends=self._ends(whole), pictured=looks)  # type: ignore[arg-type]
 
     def _over_inputs(self, one: RegressionMap) -> bool:
         """Say whether maps lie over the inputs themselves, and not over their spectrograms."""

@@ -6,10 +6,12 @@ __all__ = [
     "disputed_cells",
     "draw_disputed",
     "draw_end",
+    "draw_map",
     "draw_over_levels",
     "flat",
     "is_spectrogram",
     "label_of",
+    "limit_of",
     "plot_map",
     "shown",
     "spread_evenly",
@@ -76,38 +78,68 @@ def plot_map(
     DataError
         Where `image` is not on the input's grid.
     """
-    from matplotlib.figure import Figure
+    from ram.maps.figure import MapFigure
 
-    from ram.maps.ensemble_map import EnsembleMap
-
-    values, axes = flat(shown(maps)[index], maps.axes)
-    pairs = [readable(*pair) for pair in zip(axes, maps.input_axes[-len(axes) :], strict=True)]
-    axes, grid = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
-    design = None if image is None else _on_grid(image, maps)
-    every = np.array([flat(one, maps.axes)[0] for one in shown(maps)]) if limit is None else np.array([limit])
-    canvas = Figure(figsize=(6.4, 3.2) if len(axes) == 1 else (5.2, 4.3), layout="constrained") if ax is None else None
+    signal = len(flat(maps.contributions[index], maps.axes)[1]) == 1
+    canvas = MapFigure(figsize=(6.4, 3.2) if signal else (5.2, 4.3), layout="constrained") if ax is None else None
     place = canvas.subplots() if canvas is not None else ax
     assert place is not None
+    bar = draw_map(place, maps, index, image=image, limit=limit)
+    title = title_of(maps[index])
+    lines = [title if len(title) < 56 else title.replace(" = ", "\n= ")]
+    if isinstance(maps, _ensemble()):
+        lines.append(_agreement(maps[index]))
+    place.set_title("\n".join(lines), fontsize="small")
+    figure = place.get_figure(root=True)
+    assert figure is not None
+    figure.colorbar(bar, ax=place, label=label_of(maps, _drawn_axes(maps)[0]))
+    return figure
+
+
+def draw_map(
+    place: Axes, maps: RegressionMap, index: int = 0, *, image: ArrayLike | None = None, limit: float | None = None
+) -> ScalarMappable:
+    """Draw one map of a batch into a place, as `plot_map` does; return what a colour bar needs.
+
+    Raises
+    ------
+    DataError
+        Where `image` is not on the input's grid.
+    """
+    values, _ = flat(shown(maps)[index], maps.axes)
+    axes, grid = _drawn_axes(maps)
+    design = None if image is None else _on_grid(image, maps)
     if len(axes) == 1:
         mesh = _draw_signal(place, values, axes[0], design, grid[0], meaning=_meaning(maps))
     else:
         mesh = _draw_plane(place, values, axes, design, grid)
     if maps.ends.size:
         draw_end(place, float(np.interp(maps.ends[index], maps.input_axes[-1].edges, grid[-1].edges)), grid[-1])
-    size = float(np.abs(every).max()) or 1.0
+    size = (limit_of(maps) if limit is None else limit) or 1.0
     mesh.set(cmap=_COLOURS, clim=(-size, size))
     if design is not None and is_spectrogram(grid):
         mesh.set_alpha(strength(values, size))  # type: ignore[arg-type]  # the stubs know of single numbers only
-    title = title_of(maps[index])
-    lines = [title if len(title) < 56 else title.replace(" = ", "\n= ")]
-    if isinstance(maps, EnsembleMap):
+    if isinstance(maps, _ensemble()):
         draw_disputed(place, disputed_cells(maps, index), axes)
-        lines.append(_agreement(maps[index]))
-    place.set_title("\n".join(lines), fontsize="small")
-    figure = place.get_figure(root=True)
-    assert figure is not None
-    figure.colorbar(_opaque(mesh), ax=place, label=label_of(maps, axes))
-    return figure
+    return _opaque(mesh)
+
+
+def limit_of(maps: RegressionMap) -> float:
+    """Return the largest absolute value that pictures of a batch show: the end of the scale that they share."""
+    return float(np.abs([flat(one, maps.axes)[0] for one in shown(maps)]).max())
+
+
+def _drawn_axes(maps: RegressionMap) -> tuple[tuple[Axis, ...], tuple[Axis, ...]]:
+    """Return axes of the cells and of the input as they are drawn, with prefixes that people read."""
+    _, axes = flat(maps.contributions[0], maps.axes)
+    pairs = [readable(*pair) for pair in zip(axes, maps.input_axes[-len(axes) :], strict=True)]
+    return tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
+
+
+def _ensemble() -> type[EnsembleMap]:
+    from ram.maps.ensemble_map import EnsembleMap
+
+    return EnsembleMap
 
 
 def disputed_cells(maps: EnsembleMap, index: int) -> Bool[np.ndarray, "*cells"]:

@@ -23,6 +23,7 @@ from ram.maps.gathering import Gathered, gathered
 from ram.maps.inputs import axes_of, own_copy, require_finite, require_inputs
 from ram.maps.methods import Method
 from ram.maps.nets import Explained
+from ram.maps.pictured import Keeping, Pictured
 from ram.maps.regression_map import RegressionMap
 from ram.maps.sight import reaching
 
@@ -95,22 +96,31 @@ class Question:
         wish = replace(self.wish, ids=ids) if ids else self.wish
         input_axes = axes_of(x, self.axes)
         size, parts = max(1, self.wish.batch_size // self.wish.resolution), []  # finer grids take more memory
+        keeping = Keeping()
         with uncompiled(), evaluating(net.module, net.parts), torch.no_grad():
             for start in range(0, len(x), size):
                 rows = slice(start, start + size)
                 own = None if parameters is None else own_copy(parameters[rows], like=like, dtype=torch.float64)
                 some = x if isinstance(x, Tensor) and len(x) <= size else x[rows]
                 given = own_copy(some, like=like, shared=net.shares_inputs)
+                keeping.see(given)
                 parts.append(answer(net, given, own, wish, rows=rows))
             found = Answer.joined(parts)
             shapes = [tuple(one.shape[3:]) for one in found.contributions]
             cells = place(net, lambda: own_copy(x[:1], like=like), self.wish, size=x.shape[1:], shapes=shapes)
         way = "sum" if self.wish.method.adds_up else "values" if self.wish.method.kind == "head" else "max"
         whole = gathered(found, cells, input_axes, times=self.wish.resolution, together=way)
-        return self._named(found, whole, input_axes, ids, reference)
+        return self._named(found, whole, input_axes, ids, pictured=keeping.named(ids), reference=reference)
 
     def _named(
-        self, found: Answer, whole: Gathered, axes: tuple[Axis, ...], ids: tuple[str, ...], reference: str
+        self,
+        found: Answer,
+        whole: Gathered,
+        axes: tuple[Axis, ...],
+        ids: tuple[str, ...],
+        *,
+        pictured: Pictured,
+        reference: str,
     ) -> dict[str, RegressionMap]:
         """Give maps names, units and axes."""
         method, summable, maps = self.wish.method, self._summable, {}
@@ -133,6 +143,7 @@ class Question:
                 method=method.name,
                 reference=reference,
                 ids=ids,
+                pictured=pictured,
                 log=target.log,
                 receptive_field=reaching(whole.receptive_field, self.net.reach, axes),
                 **self._more(found, whole, number),

@@ -20,8 +20,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from ram.axes import Axis, share_within
 from ram.errors import ConfigError, DataError, explained, nearest
-from ram.maps.files import read_maps, write_maps
+from ram.maps.comparing import require_comparable
+from ram.maps.files import load_maps, save_maps
 from ram.maps.parts import named_part, require_parts, spread
+from ram.maps.pictured import Pictured
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,6 +112,8 @@ class RegressionMap:
     ends
         Shape (batch,), or empty where nothing is padding: where each sample ends along the last axis, in its unit. What
         lies behind is zero, but for the end of the cell into which it falls; in a difference it is what the other has.
+    pictured
+        What the first samples look like, for pictures alone: not in files, nor compared.
     part_units
         Units of the parts where they differ from each other: slopes by channels in mm and kg, which have no sum.
 
@@ -141,6 +145,7 @@ class RegressionMap:
     part_kind: str = ""
     part_units: tuple[str, ...] = ()
     ends: Float[np.ndarray, " batch_or_none"] = field(default_factory=lambda: _none((0,)))
+    pictured: Pictured = field(default_factory=Pictured)
 
     def __post_init__(self) -> None:
         batch, own = len(self.contributions), vars(self)  # the one place that may write to it
@@ -200,6 +205,12 @@ class RegressionMap:
             unit = f"{self.unit} (factors: the net regresses the logarithm)"
         against = "" if self.reference == "baseline" else f" against {self.reference}"
         return f"RegressionMap of {self.target}: {count}, {cells} cells, {unit}, {self.grade}{against}"
+
+    def _repr_html_(self) -> str:
+        """Return the maps as Jupyter shows them: see `ram.maps.notebook.as_html`."""
+        from ram.maps.notebook import as_html
+
+        return as_html(self)
 
     @property
     def adds_up(self) -> bool:
@@ -345,6 +356,7 @@ class RegressionMap:
             input_axes=(self.input_axes[kept],),
             receptive_field=self.receptive_field[kept : kept + 1],
             ends=self.ends if kept == len(names) - 1 else np.empty(0),
+            pictured=Pictured(),
         )
 
     def difference(self, other: RegressionMap, *, reference: str = "") -> RegressionMap:
@@ -363,30 +375,13 @@ class RegressionMap:
         DataError
             Where the two maps cannot be compared.
         """
-        self._check_comparable(other)
+        require_comparable(self, other)
         return replace(
             self,
             **{name: getattr(self, name) - getattr(other, name) for name in _LINEAR},
             baseline=np.broadcast_to(other.prediction, self.prediction.shape),
             reference=reference or (other.ids[0] if len(other) == 1 else "another sample each"),
         )
-
-    def _check_comparable(self, other: RegressionMap) -> None:
-        if len(other) not in {1, len(self)}:
-            allowed = f"1 or {len(self)}"
-            raise DataError(_incomparable("the number of samples", allowed, len(other)))
-        for name in ("target", "unit", "map_unit", "method", "log", "parameter_names", "part_names", "reference"):
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if mine != theirs:
-                raise DataError(_incomparable(f"the {name.replace('_', ' ')}", repr(mine), repr(theirs)))
-        if len(self.axes) != len(other.axes) or not all(map(Axis.same_grid, self.axes, other.axes)):
-            raise DataError(_incomparable("the cells", f"those of {self!r}", f"{other!r}"))
-        # Only exact maps know their baseline without running the net.
-        tolerance = 1e-9 if self.grade == "exact" else 1e-5
-        if self.adds_up and not np.allclose(self.baseline, other.baseline, rtol=tolerance, atol=0.0):
-            raise DataError(
-                _incomparable("the baseline", f"{self.baseline[0]:g} {self.unit}", f"{other.baseline[0]:g}")
-            )
 
     def mean(self, *, name: str = "") -> RegressionMap:
         """Return the mean map of the batch, one row: a reference such as the training mean.
@@ -407,6 +402,7 @@ class RegressionMap:
             ids=(name or f"mean of {len(self)} samples",),
             correction=self.correction.mean(keepdims=True) if self.correction.size else self.correction,
             ends=np.empty(0),
+            pictured=Pictured(),
         )
 
     def _each(self, change: Callable[[Array], Array]) -> dict[str, Any]:
@@ -448,37 +444,6 @@ class RegressionMap:
         return maps[chosen]
 
 
-def save_maps(path: str | os.PathLike[str], maps: Mapping[str, RegressionMap]) -> None:
-    """Write maps by name, such as ``{"umbrella": ..., "tilt": ...}``, to one file.
-
-    A name may hold slashes: ``"train-mean/umbrella"`` is found again by ``load_maps(path, prefix="train-mean")``.
-
-    Raises
-    ------
-    DataError
-        Where the file cannot be written, or a map has no samples.
-    """
-    write_maps(path, maps)
-
-
-def load_maps(path: str | os.PathLike[str], *, prefix: str = "") -> dict[str, RegressionMap]:
-    """Return the maps in a file by name, those below `prefix` by the rest of their name.
-
-    Raises
-    ------
-    DataError
-        Where the file is missing, damaged or of another schema, or has no maps below `prefix`.
-    """
-    return {name: _from_fields(fields) for name, fields in read_maps(path, prefix=prefix).items()}
-
-
-def _from_fields(fields: Mapping[str, Any]) -> RegressionMap:
-    from ram.maps.ensemble_map import EnsembleMap
-
-    members = fields.get("members")
-    return RegressionMap(**fields) if members is None else EnsembleMap.of([RegressionMap(**one) for one in members])
-
-
 def _require(name: str, got: object, expected: object) -> None:
     if got != expected:
         what = f"the length of {name}" if isinstance(got, int) else f"the shape of {name}"
@@ -498,13 +463,6 @@ def _no_axis(name: str, axes: Sequence[Axis]) -> str:
     return explained(
         where="RegressionMap.within", what="a bound", allowed=f"named after an axis: {spans}", got=name,
         next_step=suggestion,
-    )  # fmt: skip
-
-
-def _incomparable(what: str, allowed: str, got: object) -> str:
-    return explained(
-        where="RegressionMap.difference", what=f"{what} of the other map", allowed=allowed, got=got,
-        next_step="Explain both with the same net, target and reference",
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ __all__ = ["Run", "open_run"]
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
@@ -324,7 +324,7 @@ class Run:
         # What references.h5 has maps of.
         own = wish.method == self.method and wish.layer is None and wish.resolution == 1
         against, parameters, called, length = self._reference(reference, data, known, own=own, of=wish.of)
-        return explain_regressor(
+        maps = explain_regressor(
             self.regressor,
             self._inputs(data),
             parameters=data.parameter_array(self._parameter_names),
@@ -339,6 +339,8 @@ class Run:
             batch_size=_BATCH,
             **wish.given(self.channels_of(wish.of), regions=whole, where=str(self.path)),
         )
+        labels = self.labels_of(wish.of)
+        return {name: replace(one, pictured=replace(one.pictured, channels=labels)) for name, one in maps.items()}
 
     def maps(self) -> dict[str, RegressionMap]:
         """Return the maps that the run stored for samples of its test part, by target."""
