@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -195,7 +196,8 @@ def test_report_prints_where_to_look(shell: Shell, disc_run: Path, disc_folder: 
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
     code, out, _ = shell("report", tmp_path / "run")
     assert code == 0
-    report, *pictures = [line.split(": ")[1] for line in out.splitlines()]
+    report, *pictures = [line.split(": ")[1] for line in out.splitlines() if not line.startswith(" ")]
+    assert re.search(r"^  one file of \d\.\d MB that needs nothing else", out, re.MULTILINE)
     assert Path(report) == tmp_path / "run" / "report.html"
     assert len(pictures) == 3
     for path in (report, *pictures):

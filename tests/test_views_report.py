@@ -16,11 +16,13 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
+import ram
 from ram.axes import Axis
 from ram.data.dataset import open_dataset
 from ram.data.layout import write_dataset
 from ram.data.spec import DatasetSpec, Record
 from ram.errors import DataError
+from ram.evaluation.bootstrap import bootstrap
 from ram.evaluation.localisation import rank_agreement, summed_on_cells
 from ram.evaluation.regions import region_table
 from ram.runs.run import Run, open_run
@@ -181,10 +183,69 @@ def test_every_picture_has_words_and_every_anchor_exists(told: Story, page: Page
     assert {address[1:] for address in page.attributes("href")} <= set(page.attributes("id"))
 
 
-def test_the_line_of_each_sample_adds_up(page: Page) -> None:
+def test_the_heading_of_printed_pages_is_words_whatever_the_title_says() -> None:
+    rule = report._running_head('"; } body { display: none } /* </style><script>alert(1)</script>')
+    (points,) = re.findall(r'content: "((?:\\[0-9a-f]{6})+)"; font', rule)
+    assert "".join(chr(int(point, 16)) for point in points.split("\\")[1:]).startswith('"; } body { display')
+    assert not re.search(r"[<>]|display|script", rule)
+
+
+def test_citation_names_software_run_data_and_method(run: Run, page: Page, told: Story) -> None:
+    cited = page.text[page.text.index("How to cite this") : page.text.index("Config, with every default")]
+    for words in (f"version {ram.__version__}", run.config.name, told.data.digest, "Wang & Yang 2017", "made for the"):
+        assert words in cited
+    entry = cited[cited.index("@misc{discs,") :]
+    assert r"Wang \& Yang" in entry
+    assert entry.count("{") == entry.count("}")
+
+
+def test_the_gallery_spans_the_predictions(many_run: Path) -> None:
+    """30 samples of truth: three are shown, the lowest, one in the middle, the highest."""
+    found = tell(open_run(many_run))
+    test = open_run(many_run).predictions("test")
+    predicted = test.column("umbrella")[0]
+    shown = found.shown.maps.prediction
+    assert (shown[0], shown[-1]) == pytest.approx((predicted.min(), predicted.max()))
+    middle = 0.5 * (predicted.min() + predicted.max())
+    assert abs(shown[1] - middle) == pytest.approx(np.abs(predicted - middle).min())
+
+
+def test_an_error_has_the_interval_of_other_samples(run: Run, told: Story, page: Page) -> None:
+    predicted, measured = told.test.column("mass")
+    of = dict(zip(told.data.ids.tolist(), told.data.groups.tolist(), strict=True))
+    found = bootstrap(np.abs(predicted - measured), groups=[of[name] for name in told.test.ids.tolist()])
+    assert found is not None
+    writer = told.writers["mass"]
+    low, high = ("–", "–") if np.isnan(found.low) else (writer.bare(found.low), writer.bare(found.high))
+    expected = "–" if np.isnan(found.low) else f"{low} … {high}"
+    assert (
+        f"{writer.value(run.metrics['test']['mass']['mae'])} {expected} ".replace("\N{NO-BREAK SPACE}", " ")
+        in page.text
+    )
+
+
+def test_very_large_pages_are_drawn_coarser(told: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+
+    def rendered(_: object) -> str:
+        with styled():
+            drawn.append(len(png(scatter(told.clouds["mass"]))))
+        return "x" * drawn[-1]
+
+    monkeypatch.setattr(report, "page", lambda _: {})
+    monkeypatch.setattr(report, "render", rendered)
+    assert report._mailable(told) == "x" * drawn[0]
+    monkeypatch.setattr(report, "LARGEST", 0.8 * drawn[0])
+    del drawn[:]
+    assert len(report._mailable(told)) == drawn[-1] <= 0.8 * drawn[0]
+    assert len(drawn) > 1
+
+
+def test_the_line_of_each_sample_adds_up(told: Story, page: Page) -> None:
     line = r"(d\d+): (−?[\d.]+) Hz = (−?[\d.]+) Hz \(mean design\) ([+−]) ([\d.]+) Hz"
     found = re.findall(line, page.text)
-    assert {name for name, *_ in found} == {"d004", "d009"}
+    assert len({name for name, *_ in found}) == 2
+    assert {name for name, *_ in found} == {scene.name for scene in told.scenes}
     for _, prediction, base, sign, rest in found:
         numbers = [float(word.replace("−", "-")) for word in (prediction, base, rest)]
         assert numbers[0] == pytest.approx(numbers[1] + (numbers[2] if sign == "+" else -numbers[2]), abs=1e-9)
@@ -195,8 +256,9 @@ def test_gallery_holds_net_and_physics_against_the_same_design(run: Run, told: S
     test = run.data().subset("test")
     design = test.reference_design()
     assert design is not None
-    maps = run.explain(test[:2], target="umbrella", reference=design)
-    truth = test[:2].truth_array("umbrella", "contribution").astype(np.float64)
+    chosen = test[[test.ids.tolist().index(scene.name) for scene in told.scenes]]
+    maps = run.explain(chosen, target="umbrella", reference=design)
+    truth = chosen.truth_array("umbrella", "contribution").astype(np.float64)
     cells = summed_on_cells(truth, source=maps.input_axes, cells=maps.axes)
     for number, scene in enumerate(told.scenes):
         np.testing.assert_allclose(scene.net, maps.contributions[number], atol=1e-12)
@@ -364,6 +426,7 @@ def test_hostile_words_arrive_as_words() -> None:
                 "parts": {"title": HOSTILE, "words": [HOSTILE], "tables": [table]},
                 "physics": {"words": [HOSTILE], "table": table, "influences": [table]}, "warnings": [HOSTILE],
                 "data": [(HOSTILE, HOSTILE)],
+                "cite": dict.fromkeys(("words", "text", "bibtex", "sources"), HOSTILE),
                 "training": {"picture": picture}, "config": [(HOSTILE, HOSTILE)], "provenance": [(HOSTILE, HOSTILE)],
             }
         )
@@ -400,7 +463,7 @@ def signal_run(folder: Path, **data: Any) -> Run:
         "data": {"file": str(signals(folder)), "targets": ["depth"], "parameters": ["load"], **data},
         "model": {"backbone": "plain", "widths": [4]},
         "training": {"epochs": 1, "threads": 1, "batch_size": 4},
-        "explain": {"samples": 3},
+        "explain": {"samples": 5},
     }
     return train(content, output=folder / "run", progress=False)
 

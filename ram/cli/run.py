@@ -219,6 +219,7 @@ def report(
         return
     page = ram.write_report(ram.open_run(run), lines=tuple(lines or ()), simulator=simulator, jobs=jobs)
     say(f"report: {page}")
+    say(f"  one file of {page.stat().st_size / 1e6:.1f} MB that needs nothing else: to be mailed, or printed to PDF")
     for picture in sorted((page.parent / "pictures").glob("*.png")):
         say(f"picture: {picture}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["groups", "remembered"]
+__all__ = ["groups", "groups_of_test", "remembered"]
 
 from typing import Any
 
@@ -36,7 +36,7 @@ _NEW = "The net has seen no sample of any of these groups."
 
 def groups(story: Story) -> Content | None:
     """Return figures of each group; None where the test part has but one, or groups of single samples."""
-    own = _groups_of_test(story)
+    own = groups_of_test(story)
     names, counts = np.unique(own[own != ""], return_counts=True)
     if names.size < 2 or counts.max() < 2:
         return None
@@ -54,7 +54,7 @@ def groups(story: Story) -> Content | None:
 
 def remembered(story: Story) -> str:
     """Return a warning that names the groups of the test part that the net has learned from; nothing where none is."""
-    tested, learned = _groups_of_test(story), set(_train(story).groups.tolist())
+    tested, learned = groups_of_test(story), set(_train(story).groups.tolist())
     known = [name for name in np.unique(tested[tested != ""]).tolist() if name in learned]
     if not known:
         return ""
@@ -87,7 +87,7 @@ def _rows(story: Story, name: str, own: NDArray[np.str_], mean: float) -> list[G
     )
 
 
-def _groups_of_test(story: Story) -> NDArray[np.str_]:
+def groups_of_test(story: Story) -> NDArray[np.str_]:
     """Return the group of each row of the stored predictions of the test part."""
     of = dict(zip(story.data.ids.tolist(), story.data.groups.tolist(), strict=True))
     return np.array([of[name] for name in story.test.ids.tolist()], dtype=np.str_)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Writer", "figure", "fixed", "per_cent", "writer_for"]
+__all__ = ["NOTHING", "Writer", "figure", "fixed", "per_cent", "writer_for"]
 
 import math
 from dataclasses import dataclass

@@ -59,7 +59,7 @@ def error_picture(mean: Mean, axes: Sequence[Axis], *, label: str) -> Figure:
     cells = [readable(axis)[0] for axis in axes[-2:]]
     if len(axes) == 1:
         return _curves([mean], cells[0], label=label, title="", filled=True)
-    figure = new_figure(8.6, 3.4)
+    figure = new_figure(4.8, 3.6)
     _planes(figure, [figure.subplots()], [mean], cells, label=label)
     return figure
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PICTURES", "render", "write_report"]
+__all__ = ["LARGEST", "PICTURES", "render", "write_report"]
 
 import base64
 import hashlib
@@ -24,10 +24,14 @@ from ram.views.panels import Scene, gallery
 from ram.views.pictures import accuracy_overview, region_bars
 from ram.views.sections import page
 from ram.views.story import Story, tell
-from ram.views.style import png, styled
+from ram.views.style import coarser, png, styled
 
 PICTURES = ("pictures/accuracy.png", "pictures/maps.png", "pictures/regions.png")
 _IN_PICTURE = 4  # samples in pictures/maps.png
+_LONGEST_HEAD = 90
+LARGEST = 10_000_000
+"""Bytes of a page above which its pictures are drawn coarser: what mail servers take."""
+_COARSER = (1.0, 1.4, 2.0, 2.8)
 
 
 def write_report(
@@ -36,7 +40,8 @@ def write_report(
     """Write ``report.html`` and the pictures of `PICTURES` into the run's folder; return the page's path.
 
     All is computed before anything is written, and each file is replaced as a whole; the manifest comes last.
-    The same run gives the same bytes. Without regions in the data file there is no ``regions.png``.
+    The same run gives the same bytes. The page holds at most `LARGEST` bytes unless its words alone are more. Without
+    regions in the data file there is no ``regions.png``.
 
     Parameters
     ----------
@@ -60,13 +65,23 @@ def write_report(
     asked = load_simulator(simulator) if isinstance(simulator, str) else simulator
     with styled():
         story = tell(run, lines=lines, simulator=asked, jobs=jobs)
-        text, pictures = render(page(story)), _pictures(story)
+        text, pictures = _mailable(story), _pictures(story)
     (run.path / "pictures").mkdir(exist_ok=True)
     for name, content in pictures.items():
         write_bytes(run.path / name, content)
     write_text(run.path / "report.html", text)
     extend_manifest(run.path, ["report.html", *pictures])
     return run.path / "report.html"
+
+
+def _mailable(story: Story) -> str:
+    """Return the page with pictures as fine as a mail may carry: of very many targets they are coarser."""
+    for times in _COARSER:
+        with coarser(times):
+            text = render(page(story))
+        if len(text) <= LARGEST:
+            break
+    return text
 
 
 def render(content: Mapping[str, Any]) -> str:
@@ -76,16 +91,24 @@ def render(content: Mapping[str, Any]) -> str:
     else, no script at all.
     """
     folder = files("ram.views")
-    style = folder.joinpath("report.css").read_text(encoding="utf-8")
+    style = folder.joinpath("report.css").read_text(encoding="utf-8") + _running_head(str(content["title"]))
     template = folder.joinpath("report.html.jinja").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return environment.from_string(template).render(
         content,
-        style=Markup(style),  # the package's own file, whose digest the policy names
+        style=Markup(style),  # the package's own file and code points, whose digest the policy names
         style_digest=f"sha256-{digest}",
         generator=f"ram {ram.__version__}",
     )
+
+
+def _running_head(title: str) -> str:
+    """Return the rule that puts a title on top of every printed page but the first; no sign of it is read as CSS."""
+    words = title if len(title) <= _LONGEST_HEAD else f"{title[:_LONGEST_HEAD]}…"
+    points = "".join(f"\\{ord(sign):06x}" for sign in words)
+    head = f'@top-left {{ content: "{points}"; font: 8pt "DejaVu Sans", sans-serif; color: #444; }}'
+    return f"@page {{ {head} }}\n@page :first {{ @top-left {{ content: none; }} }}\n"
 
 
 def _pictures(story: Story) -> dict[str, bytes]:

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from ram.evaluation.bootstrap import bootstrap
 from ram.evaluation.regions import RegionRow
 from ram.views import group_sections, map_sections, population_sections, trust_sections
 from ram.views.adapted import adapted
+from ram.views.citation import cited
 from ram.views.influence import warning
 from ram.views.leaderboard_sections import leaderboards
-from ram.views.numbers import figure, fixed, per_cent
+from ram.views.numbers import NOTHING, figure, fixed, per_cent
 from ram.views.pictures import errors, scatter, training_curve
 from ram.views.story import Story
 from ram.views.style import embedded
@@ -23,7 +25,8 @@ Content = dict[str, Any]
 _EXTREME = 5  # samples in each of the tables of largest and smallest errors
 _FIGURES = (
     "The test part took no part in training, nor in choosing when to stop. MAE: mean absolute error; RMSE: root of the "
-    "mean squared error; MAPE: mean error relative to the measured value; bias: mean of predicted − measured."
+    "mean squared error; MAPE: mean error relative to the measured value; bias: mean of predicted − measured. 95 %: "
+    "where MAEs of other samples like these would lie, groups drawn as a whole."
 )
 
 
@@ -51,6 +54,7 @@ def page(story: Story) -> Content:
         "training": {"picture": embedded(training_curve(story.run.history, units=story.run.units), "training curves")},
         "config": list(_flat(story.run.config.model_dump(mode="json"))),
         "provenance": list(_flat(story.run.provenance)),
+        "cite": cited(story),
     }
     return {**content, "sections": _anchors(content)}
 
@@ -166,13 +170,13 @@ def _anchors(content: Content) -> list[tuple[str, str]]:
         ("accuracy", "Numbers"), ("groups", "Groups"), ("adapted", "Before and after"), ("trust", "Trust"),
         ("maps", "Maps"), ("ranges", "Ranges"), ("errors", "Errors"), ("regions", "Regions"), ("parts", "Parts"),
         ("physics", "Physics"), ("leaderboards", "Methods"), ("data", "Data"),
-        ("training", "Training"), ("config", "Config and provenance"),
+        ("training", "Training"), ("cite", "How to cite"), ("config", "Config and provenance"),
     ]  # fmt: skip
     return [pair for pair in every if content.get(pair[0], "there") is not None]
 
 
 def _accuracy(story: Story) -> Content:
-    head = ["target", "samples", "MAE", "RMSE", "MAPE", "R²", "bias", "worst", "at"]
+    head = ["target", "samples", "MAE", "95 %", "RMSE", "MAPE", "R²", "bias", "worst", "at"]
     rows = [_accuracy_row(story, name) for name in story.run.metrics["test"]]
     return {
         "words": _FIGURES,
@@ -188,8 +192,9 @@ def _accuracy_row(story: Story, name: str) -> list[str]:
         name,
         f"{test['samples']:,}",
         writer.value(test["mae"]),
+        _chance(story, name),
         writer.value(test["rmse"]),
-        "–" if test["mape"] is None else f"{figure(test['mape'])} %",
+        NOTHING if test["mape"] is None else f"{figure(test['mape'])}\N{NO-BREAK SPACE}%",
         fixed(test["r2"], decimals=4),
         writer.signed(test["bias"]),
         writer.signed(test["worst_error"]),
@@ -197,6 +202,15 @@ def _accuracy_row(story: Story, name: str) -> list[str]:
         writer.value(other.get("mae")),
         fixed(other.get("r2"), decimals=4),
     ]
+
+
+def _chance(story: Story, name: str) -> str:
+    """Return between which values the MAE of other test samples would lie; of one group nobody knows."""
+    predicted, measured = story.test.column(name)
+    found = bootstrap(np.abs(predicted - measured), groups=group_sections.groups_of_test(story))
+    writer = story.writers[name]
+    known = found is not None and np.isfinite(found.low)
+    return f"{writer.bare(found.low)} … {writer.bare(found.high)}" if found is not None and known else NOTHING
 
 
 def _accuracy_card(story: Story, name: str) -> Content:
@@ -248,7 +262,7 @@ def _data(story: Story) -> list[tuple[str, str]]:
         (f"axis {axis.label}", f"{axis.size} points, {figure(axis.edges[0])} to {figure(axis.edges[-1])}")
         for axis in data.axes
     ]
-    rows.append(("data check", " ".join(found["text"] for found in story.run.checks) or "nothing found"))
+    rows += [("data check", found["text"]) for found in story.run.checks] or [("data check", "nothing found")]
     return [(name, text) for name, text in rows if text]
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
 
 from ram.data.dataset import Dataset
 from ram.data.lines import Line, line_in
@@ -40,9 +42,9 @@ class Story:
     targets
         By target: maps and regions averaged over samples of the test part.
     shown
-        The first target for the samples of the gallery.
+        The first target for the samples of the gallery, from the lowest prediction to the highest.
     stored
-        The maps that the run stored of the same samples and target.
+        The same samples and target against the reference of the maps that the run stores.
     scenes, scale
         Their pictures, and the one scale of them all.
     lines
@@ -107,7 +109,7 @@ def tell(run: Run, *, lines: Sequence[str] = (), simulator: Simulator | None = N
     predictions = run.predictions("test")
     writers = {name: writer_for(unit, error=_error(run, name)) for name, unit in run.units.items()}
     first = next(iter(run.units))
-    stored, rows = _stored(run, part, first)
+    rows = part[_gallery(run, part, predictions, first)]
     shown = explained(run, rows, [first], with_truth=bool(has_truth(run, rows, first).any()))[first]
     drawn = scenes(
         shown, writer=writers[first], inputs=run.explained_inputs(rows), channels=run.labels_of(), lines=expected
@@ -120,7 +122,7 @@ def tell(run: Run, *, lines: Sequence[str] = (), simulator: Simulator | None = N
         writers=writers,
         targets=explained_targets(run, part),
         shown=shown,
-        stored=stored,
+        stored=run.explain(rows, target=first, reference=run.config.explain.reference, method=run.method),
         scenes=drawn,
         scale=shared_scale(drawn, unit="%" if shown.maps.log else run.units[first]),
         lines=expected,
@@ -132,11 +134,30 @@ def _error(run: Run, target: str) -> float:
     return float(run.metrics["test"].get(target, {}).get("mae") or float("nan"))
 
 
-def _stored(run: Run, part: Dataset, target: str) -> tuple[RegressionMap, Dataset]:
-    """Return the maps that the run stored of its first dozen samples, and these samples."""
-    stored = run.maps()[target][:_SHOWN]
-    place = {str(name): number for number, name in enumerate(part.ids)}
-    return stored, part[[place[name] for name in stored.ids]]
+def _gallery(run: Run, part: Dataset, predictions: Predictions, target: str) -> NDArray[np.intp]:
+    """Return which samples of the test part are shown: from the lowest to the highest prediction, evenly between them.
+
+    Those that physics knows come first; the first samples of a file are often alike.
+    """
+    count = min(_SHOWN, len(run.maps()[target]))
+    of = dict(zip(predictions.ids.tolist(), predictions.column(target)[0].tolist(), strict=True))
+    value = np.array([of[name] for name in part.ids.tolist()])
+    known = has_truth(run, part, target)
+    chosen = _evenly(np.flatnonzero(known), value, count)
+    chosen += _evenly(np.flatnonzero(~known), value, count - len(chosen))
+    return np.array(sorted(chosen, key=lambda row: (value[row], row)), dtype=np.intp)
+
+
+def _evenly(rows: NDArray[np.intp], value: Float[np.ndarray, " sample"], count: int) -> list[int]:
+    """Return so many of `rows` as their values lie nearest to as many places, evenly between the ends."""
+    left = rows.tolist()
+    wanted = np.linspace(value[rows].min(), value[rows].max(), count) if left else ()
+    chosen = []
+    for place in wanted[: len(left)]:
+        nearest = min(left, key=lambda row: (abs(value[row] - place), row))
+        left.remove(nearest)
+        chosen.append(nearest)
+    return chosen
 
 
 def _cloud(predictions: Predictions, name: str, unit: str, run: Run) -> Cloud:
