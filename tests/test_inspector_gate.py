@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -217,9 +218,10 @@ def simulate(x, coordinates):
     if word == 1: os._exit(3)
     if word == 2: time.sleep(60)
     if word == 3: raise ValueError("an odd number")
+    if word == 8: return {"niceness": os.nice(0)}
     return {"sum": x.sum(), "end": coordinates["time"][-1]}
 """
-DIE, SLEEP, RAISE = 1, 2, 3
+DIE, SLEEP, RAISE, NICENESS = 1, 2, 3, 8
 
 
 async def never() -> bool:
@@ -256,6 +258,41 @@ def test_a_helper_answers_dies_and_starts_again(tmp_path: Path) -> None:
             assert await asked(6) == {"sum": 7.0, "end": 0.5}
         finally:
             helper.stop()
+
+    asyncio.run(course())
+
+
+def test_a_helper_started_ahead_is_there_and_gives_way_to_quick_questions(tmp_path: Path) -> None:
+    (tmp_path / "sim.py").write_text(SIMULATOR, encoding="utf-8")
+    axes = (Axis.uniform("time", "s", size=2, step=0.5),)
+
+    async def course() -> None:
+        solver = Solver(f"{tmp_path / 'sim.py'}:simulate")
+        try:
+            await solver._helper.start_ahead()
+            started = solver._helper._process
+            assert started is not None
+            await solver._helper.start_ahead()  # once is enough
+            found = await solver.ask(np.array([[NICENESS, 1.0]]), axes, never)
+            assert solver._helper._process is started
+            assert found == {"niceness": os.nice(0) + 10}
+        finally:
+            solver.stop()
+
+    asyncio.run(course())
+
+
+def test_what_is_wrong_when_started_ahead_is_said_to_who_asks(tmp_path: Path) -> None:
+    (tmp_path / "sim.py").write_text("def other(): pass", encoding="utf-8")
+
+    async def course() -> None:
+        solver = Solver(f"{tmp_path / 'sim.py'}:simulate")
+        try:
+            await solver._helper.start_ahead()
+            with pytest.raises(ConfigError, match="simulate"):
+                await solver.check()
+        finally:
+            solver.stop()
 
     asyncio.run(course())
 

@@ -69,6 +69,14 @@ def test_the_mean_design_is_predicted_as_the_net_predicts_the_mean_input(run, te
     np.testing.assert_allclose(by_input.contributions, one.contributions, atol=tolerance(one))
 
 
+def test_maps_of_reference_are_read_once_and_their_dictionary_is_the_callers(run, monkeypatch):
+    fresh = open_run(run.path)
+    first = fresh.reference_maps()
+    first.clear()
+    monkeypatch.setattr("ram.runs.run.load_maps", lambda *_, **__: pytest.fail("read again"))
+    assert fresh.reference_maps().keys() == fresh.units.keys()
+
+
 def test_a_sample_may_be_the_reference(run, test_part):
     one = run.explain(test_part[1:3], target="mass", reference=test_part[0])
     predicted = run.predict(test_part[:3]).values[:, 1]

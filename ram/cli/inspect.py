@@ -46,7 +46,7 @@ def inspect(
         if solver is not None:
             asyncio.run(solver.check())
         looked = open_inspection(run, data, predicting=partial(bar, "predicting"))
-        server = Server(looked, socket, run, data, solver)
+        server = Server(looked, socket, run, data, solver, ahead=True)
         server.warm_up()
         if as_json:
             say_json({"run": str(run), "address": server.address, "port": server.port})

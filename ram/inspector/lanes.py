@@ -12,6 +12,7 @@ __all__ = ["Gone", "Helper", "Lane"]
 import asyncio
 import contextlib
 import multiprocessing
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,8 @@ Kind = TypeVar("Kind")
 Left = Callable[[], Awaitable[bool]]
 
 _LONGEST_PAUSE_S = 0.1
+_PREPARE = "prepare"
+_NICENESS = 10  # a tenth of the share of a core that quick questions, and the browser, have beside it
 
 
 class Gone(Exception):  # noqa: N818 - it is no error: who asked has left
@@ -47,7 +50,9 @@ class Lane:
 
 
 class Helper:
-    """A process that answers questions, one at a time; it is started by the first one.
+    """A process that answers questions, one at a time; it is started by the first one, or ahead of it.
+
+    Once prepared it runs at low priority: who waits for a slow answer does not hold up those who ask quick ones.
 
     Parameters
     ----------
@@ -63,6 +68,12 @@ class Helper:
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
 
+    async def start_ahead(self) -> None:
+        """Let the process start and prepare, so that the first question finds it ready."""
+        async with self._turn:
+            if self._process is None:
+                await asyncio.to_thread(self._send, _PREPARE)
+
     async def ask(self, question: Any, left: Left) -> Any:
         """Return the answer to a question, or raise what the process raised.
 
@@ -76,9 +87,9 @@ class Helper:
         async with self._turn:
             if await left():
                 raise Gone
-            connection, answered = self._started(), False
+            answered = False
             try:
-                connection.send(question)
+                connection = await asyncio.to_thread(self._send, question)
                 await _ready(connection, left)
                 kind, answer = connection.recv()
                 answered = True
@@ -90,6 +101,12 @@ class Helper:
         if kind == "raised":
             raise answer
         return answer
+
+    def _send(self, question: Any) -> Connection:
+        """Send to the process, which is started if need be; waits for it where the pipe does not hold all."""
+        connection = self._started()
+        connection.send(question)
+        return connection
 
     def _started(self) -> Connection:
         if self._process is None or not self._process.is_alive() or self._connection is None:
@@ -111,7 +128,7 @@ class Helper:
 
     def stop(self) -> None:
         """End the process; the next question starts another one."""
-        if self._process is not None:
+        if self._process is not None and self._process.pid is not None:
             self._process.kill()
             self._process.join()
         if self._connection is not None:
@@ -138,10 +155,20 @@ def _work(connection: Connection, prepare: Callable[..., Callable[[Any], Any]], 
         while True:
             question = connection.recv()
             try:
-                answer = answer or prepare(*arguments)
-                connection.send(("done", answer(question)))
+                answer = answer or _prepared(prepare, arguments)
+                if question != _PREPARE:
+                    connection.send(("done", answer(question)))
             except Exception as error:  # whatever a solver raises is said on the page
-                connection.send(("raised", _portable(error)))
+                if question != _PREPARE:  # else it is said where somebody asks
+                    connection.send(("raised", _portable(error)))
+
+
+def _prepared(prepare: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]) -> Callable[[Any], Any]:
+    """Return what answers; from then on this process gives way to others."""
+    answer = prepare(*arguments)
+    if hasattr(os, "nice"):
+        os.nice(_NICENESS)
+    return answer
 
 
 def _portable(error: Exception) -> Exception:

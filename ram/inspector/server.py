@@ -4,9 +4,11 @@ from __future__ import annotations
 
 __all__ = ["Server", "listening"]
 
+import asyncio
 import socket
 import sys
 import threading
+import time
 import webbrowser
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -40,6 +42,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _FRAME = "application/octet-stream"
+_PAUSE_S = 2.0
 
 
 @dataclass(eq=False)
@@ -56,6 +59,8 @@ class Server:
         Where `looked` was opened, for the process that answers slow questions.
     solver
         What says what physics makes of an input; None: nothing does.
+    ahead
+        Start the process of slow questions in the first pause after a map was seen, not when one is asked.
     """
 
     looked: Inspection
@@ -63,10 +68,13 @@ class Server:
     path: Path
     data: Path | None = None
     solver: Solver | None = None
+    ahead: bool = False
     keys: Keys = field(default_factory=Keys, repr=False)
 
     def __post_init__(self) -> None:
         self._quick = Lane()
+        self._starting: asyncio.Task[None] | None = None
+        self._asked_s = 0.0
         self._slow = Helper(slow_answers, self.path, self.data, self.looked.predictions)
         app = Starlette(routes=[*_pages(), *self._routes()])
         config = uvicorn.Config(
@@ -145,7 +153,16 @@ class Server:
             found = await self._slow.ask(question, left)
         else:
             found = await self._quick.do(partial(answered, self.looked, question), left)
+            self._asked_s = time.monotonic()
+            if self.ahead and self._starting is None and isinstance(question, MapOf):
+                self._starting = asyncio.create_task(self._start_ahead())
         return _taken(found) if isinstance(found, Taken) else Response(found, media_type=_FRAME)
+
+    async def _start_ahead(self) -> None:
+        """Start the process of slow questions when nobody has asked for a while: starting takes a processor."""
+        while (left := self._asked_s + _PAUSE_S - time.monotonic()) > 0:
+            await asyncio.sleep(left)
+        await self._slow.start_ahead()
 
     async def _solve(self, request: Request) -> Response:
         """Say what the simulator makes of an input."""

@@ -348,7 +348,18 @@ class Run:
 
     def reference_maps(self, name: str = MEAN_MAP) -> dict[str, RegressionMap]:
         """Return the stored mean map (``"train-mean"``) or the mean design's (``"train-mean-design"``), by target."""
-        return load_maps(self.path / "references.h5", prefix=name)
+        return dict(self._references(name))
+
+    def _references(self, name: str) -> dict[str, RegressionMap]:
+        """Return maps of references.h5, read once: whoever asks sample by sample would read them as often."""
+        known = self._kept_references
+        if name not in known:
+            known[name] = load_maps(self.path / "references.h5", prefix=name)
+        return known[name]
+
+    @cached_property
+    def _kept_references(self) -> dict[str, dict[str, RegressionMap]]:
+        return {}
 
     @cached_property
     def calibration(self) -> Calibration | None:
@@ -378,6 +389,7 @@ class Run:
                     progress(len(rows))
 
         save_maps(self.path / "references.h5", reference_maps(explain, batches()))
+        self._kept_references.clear()
 
     def mean_input(self, of: str | None = None) -> Float32[np.ndarray, "channel *space"]:
         """Return the mean of what is explained over the training part: of its inputs, or of their spectrograms.

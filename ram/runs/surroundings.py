@@ -5,10 +5,11 @@ from __future__ import annotations
 __all__ = ["Surroundings"]
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import ThreadpoolController, threadpool_limits  # type: ignore[import-untyped]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,12 @@ class Surroundings:
 
     def distances(self, features: Float[np.ndarray, "sample feature"]) -> Float[np.ndarray, " sample"]:
         """Return the Mahalanobis distance of each sample over the root of the number of features: about 1 at home."""
-        with threadpool_limits(1):
+        with _libraries().limit(limits=1):
             away = (features - self.mean) @ self.whitening.T
         return np.asarray(np.sqrt(np.mean(away**2, axis=1)))
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Return numpy's BLAS and all other libraries with threads: to look for them takes longer than one sample does."""
+    return ThreadpoolController()
