@@ -72,6 +72,7 @@ def test_readme_map_adds_up(capsys: pytest.CaptureFixture[str]) -> None:
 def test_commands_of_the_pages_are_understood(shell: Shell, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every option that a page shows exists; the work behind it has its own tests."""
     import ram
+    from ram.benchmark import running
     from ram.data import importing, info, making
     from ram.inspector import inspection
     from ram.runs import config, manifest, opening, settings
@@ -85,7 +86,7 @@ def test_commands_of_the_pages_are_understood(shell: Shell, line: str, monkeypat
 
     places = [(ram, "train"), (ram, "open_run"), (ram, "open_dataset"), (making, "make"), (info, "describe")]
     places += [(learning_curve, "learning_curve"), (launching, "run_together")]
-    places += [(cross_validation, "cross_validate"), (inspection, "open_inspection")]
+    places += [(cross_validation, "cross_validate"), (inspection, "open_inspection"), (running, "run_benchmark")]
     places += [(manifest, "verify_files"), (settings, "schema"), (config, "load_experiment")]
     for home, name in (*places, (importing, "prepared"), (importing, "load_plan"), (opening, "open_data")):
         monkeypatch.setattr(home, name, stop)

@@ -92,10 +92,11 @@ def test_every_other_method_explains_it(run, method):
 
 
 def test_its_report_says_by_how_much_the_maps_miss(run):
-    text = hero(tell(open_run(run.path)))["words"]
+    story = tell(open_run(run.path))
+    text = hero(story)["words"]
     assert "These maps are grad-ram, first-order: the net ends in flatten and dense layers (12, 5)" in text
     data = run.data()
-    shown = data[np.isin(data.ids, run.maps()["umbrella"].ids)]
+    shown = data[np.isin(data.ids, story.shown.maps.ids)]
     one = run.explain(shown, target="umbrella", method="grad-ram", reference=data.reference_design())
     said = re.search(r"miss the prediction by ([\d.]+)\sHz", text)
     np.testing.assert_allclose(float(said[1]), np.abs(one.residual).mean(), rtol=0.05)  # written with few digits
