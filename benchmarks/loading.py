@@ -65,8 +65,9 @@ Epoch = Callable[[], object]
 
 
 def write(path: Path, *, count: int, shape: tuple[int, ...], **stored: Any) -> Path:
-    """Write a file of random images or signals with one target, unless it is there."""
+    """Write a file of random images or signals with one target, unless it is there, and have it in the cache."""
     if path.is_file():
+        read_once(path)
         return path
     draw = np.random.default_rng(0)
     names = ("y", "x")[-len(shape) :]
@@ -82,7 +83,8 @@ def write(path: Path, *, count: int, shape: tuple[int, ...], **stored: Any) -> P
         Record(id=f"s{row}", x=draw.standard_normal((1, *shape), dtype=np.float32), targets={"frequency": row % 7.0})
         for row in range(count)
     )
-    read_once(write_dataset(path, spec, records))
+    write_dataset(path, spec, records)
+    read_once(path)
     return path
 
 
