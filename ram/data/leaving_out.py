@@ -6,7 +6,7 @@ __all__ = ["MANY_GROUPS", "by_group", "leave_out"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ram.data.dataset import Dataset
 from ram.data.head import Head
 from ram.data.parting import draw_parts, independent_groups
-from ram.data.source import Derived
+from ram.data.source import Reheaded
 from ram.data.spec import PARTS
 from ram.errors import DataError, explained, nearest
 
@@ -105,24 +105,15 @@ def _too_little(data: Dataset, groups: Sequence[str], *, whole: bool, count: int
 
 
 @dataclass
-class _Parted(Derived):
+class _Parted(Reheaded):
     """A source with one split in place of the one that it has by this name, or beside its own."""
 
     split: str
     codes: UInt8[np.ndarray, " row"] = field(repr=False)
-    _head: Head | None = field(default=None, repr=False)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_head": None}
-
-    @property
-    def head(self) -> Head:
-        if self._head is None:
-            own = self.source.head
-            splits = own.splits if self.split in own.splits else (*own.splits, self.split)
-            columns = {**own.columns, f"splits/{self.split}": self.codes}
-            self._head = replace(own, splits=splits, columns=columns)
-        return self._head
+    def changed(self, own: Head) -> Head:
+        splits = own.splits if self.split in own.splits else (*own.splits, self.split)
+        return replace(own, splits=splits, columns={**own.columns, f"splits/{self.split}": self.codes})
 
     def place(self, name: str) -> str:
         return f"{super().place('groups')} (data.leave_out)" if name.startswith("splits") else super().place(name)

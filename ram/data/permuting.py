@@ -5,14 +5,13 @@ from __future__ import annotations
 __all__ = ["permute_targets"]
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ram.data.dataset import Dataset
 from ram.data.head import Head
-from ram.data.source import Derived
+from ram.data.source import Reheaded
 from ram.randomness import generator
 
 _PARTS = ("train", "validation")  # what a net is fitted to and chosen by; the test part stays as it was measured
@@ -33,19 +32,11 @@ def permute_targets(data: Dataset, *, split: str, seed: int) -> Dataset:
 
 
 @dataclass
-class _Permuted(Derived):
+class _Permuted(Reheaded):
     """A source whose samples have the targets of others."""
 
     giver: NDArray[np.int64] = field(repr=False)
-    _head: Head | None = field(default=None, repr=False)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_head": None}
-
-    @property
-    def head(self) -> Head:
-        if self._head is None:
-            own = self.source.head
-            moved = {name: own.columns[name][self.giver] for name in own.columns if name.startswith("targets/")}
-            self._head = replace(own, columns={**own.columns, **moved})
-        return self._head
+    def changed(self, own: Head) -> Head:
+        moved = {name: own.columns[name][self.giver] for name in own.columns if name.startswith("targets/")}
+        return replace(own, columns={**own.columns, **moved})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["Derived", "Rows", "Source"]
+__all__ = ["Derived", "Reheaded", "Rows", "Source"]
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
@@ -121,3 +122,22 @@ class Derived(Source):
     def present(self, name: str, rows: Rows) -> NDArray[np.bool_]:
         """Say for some rows of ``truth/<target>/<kind>`` or ``regions`` whether they are stored."""
         return self.source.present(name, rows)
+
+
+class Reheaded(Derived):
+    """A source with another head, which a child class makes: once in a process, and it does not travel with pickles."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but the head."""
+        return {name: value for name, value in self.__dict__.items() if name != "_head"}
+
+    @property
+    def head(self) -> Head:
+        """Names, units, axes and one value a sample."""
+        if "_head" not in self.__dict__:
+            self._head = self.changed(self.source.head)
+        return self._head
+
+    @abstractmethod
+    def changed(self, own: Head) -> Head:
+        """Return the head in place of that of the source."""
